@@ -2,8 +2,8 @@
 
 An arrow is an import of one room by another, at load time or inside a function. Arrows point down: from an
 outside room to the door, to the core, to the ground. Rooms on one floor import one another only where
-`BESIDE` says so. A name that only type checkers import is no arrow inside the core and the ground, which are one step
-without I/O; it may never reach up to the door.
+`BESIDE` says so. A name that only type checkers import is no arrow inside the core and the ground, which are
+one step without I/O; it may never reach up to the door.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ FLOOR_ORDER = list(FLOORS)
 
 _SPEECH = {"core.wording", "core.arguments", "core.replies", "core.sinks"}
 
-# Rooms of one floor: who may import whom. Exchanges and queues know nothing of each other; the vhost knows both.
+# Rooms of one floor: who may import whom. Exchanges and queues do not know each other; the vhost knows both.
 BESIDE: dict[str, set[str]] = {
     "clock": {"errors"},
     "message": {"values"},
