@@ -2,7 +2,7 @@
 
 - A ``python`` block with ``>>>`` is a doctest; one without is executed. The blocks of a file share one
   namespace and run in order: a block runs after those before it, whichever test comes first.
-- A ``console`` block with a line ``$ mockbroker ...`` runs that command and compares its output word for word.
+- A ``console`` block with a line ``$ mockbroker ...`` runs that command; its output is compared word for word.
 - ``...`` stands for anything: inside a line of a doctest, or alone on a line of a console.
 - A block is left out when the line above it says ``<!-- not run: the reason -->``.
 """
@@ -139,7 +139,7 @@ def commands_of(text: str) -> Iterator[tuple[str, str]]:
 
 
 def is_as_shown(shown: str, printed: str) -> bool:
-    """Whether the text is the one shown. A line ``...`` stands for any lines; blanks at an end do not count."""
+    """Whether the text is the one shown. A line ``...`` stands for any lines; blanks at an end are free."""
 
     def tidy(text: str) -> str:
         return "".join(f"{line.rstrip()}\n" for line in text.rstrip().splitlines())
