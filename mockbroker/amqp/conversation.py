@@ -2,8 +2,8 @@
 
 Owns: which channels are open or being closed, which operation a method asks for, what is answered, and who is
 told which error.
-Refuses to know: frames, sockets and the handshake (they come before and below), and the rules of the broker: it
-calls the core's operations and passes on what they say.
+Refuses to know: frames, sockets and the handshake (they come before and below), and the rules of the broker:
+it calls the core's operations and passes on what they say.
 
 ::
 
@@ -93,7 +93,7 @@ _OPERATIONS: dict[str, str] = {
         "tx.rollback",
     )
 }
-"""Method -> operation of `BrokerChannel`: what a client may send on an open channel, publishes and closes aside."""
+"""Method -> operation of `BrokerChannel`: what a client may send on an open channel but publish and close."""
 
 _GET_OK_FIELDS = tuple(name for name, _ in METHODS["basic.get-ok"].fields)
 
@@ -175,8 +175,8 @@ class ChannelLink:
 class Conversation:
     """What one client says and is told, from the end of the handshake to the end of the connection.
 
-    `send` is called with each method for the client, in the order in which the broker sends; `hang_up` when there
-    is nothing more to say: what was sent may still go out, then the link is closed.
+    `send` is called with each method for the client, in the order in which the broker sends; `hang_up` when
+    there is nothing more to say: what was sent may still go out, then the link is closed.
     """
 
     def __init__(
@@ -322,7 +322,7 @@ class Conversation:
             answer = {name: getattr(reply, name) for name in _GET_OK_FIELDS}
             self.send(channel.number, reply.name, answer, reply.message[3], reply.message[2])
         else:
-            self.send(channel.number, reply.name, reply._asdict())
+            self.send(channel.number, reply.name, reply.fields)
 
     # Errors
 

@@ -3,8 +3,8 @@
 Owns: names, numbers and fields of the methods, and which of them carry content.
 Refuses to know: how a field looks on the wire, and what a method does.
 
-A field's kind is ``bit``, ``octet``, ``short``, ``long``, ``longlong``, ``shortstr``, ``longstr`` or ``table``.
-Names of fields have ``_`` where the specification has ``-``.
+The kinds of fields are ``bit``, ``octet``, ``short``, ``long``, ``longlong``, ``shortstr``, ``longstr`` and
+``table``. Names of fields have ``_`` where the specification has ``-``.
 
 Source: AMQP 0-9-1 specification, and RabbitMQ's "Protocol Extensions".
 
