@@ -2,7 +2,7 @@
 
 - A ``python`` block with ``>>>`` is a doctest; one without is executed. The blocks of a file share one
   namespace and run in order: a block runs after those before it, whichever test comes first.
-- A ``console`` block with a line ``$ mockbroker ...`` runs that command; its output is compared word for word.
+- A ``console`` block with a line ``$ mockbroker ...`` runs that command; its output is compared as it stands.
 - ``...`` stands for anything: inside a line of a doctest, or alone on a line of a console.
 - A block is left out when the line above it says ``<!-- not run: the reason -->``.
 """
