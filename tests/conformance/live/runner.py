@@ -35,8 +35,8 @@ _NOT_FIELDS = {"op", "at", "body", "properties", "settle"}
 def run_scenario(scenario: Mapping[str, Any], target: Target) -> list[Seen]:
     """Run all steps in a fresh vhost of the target; returns the normalised transcript, one `Seen` per step.
 
-    Raises `UnsupportedError` when the target lacks what the scenario needs. What the scenario made or changed on
-    the server is removed or put back.
+    Raises `UnsupportedError` when the target lacks what the scenario needs. What the scenario made or
+    changed on the server is removed or put back.
     """
     target.check_can_run(scenario)
     with target.fresh_vhost(scenario) as vhost:
