@@ -58,7 +58,7 @@ def replay(scenario: Scenario, label: str) -> list[Seen]:
     The broker's invariants are checked at the end. What goes wrong inside the broker is raised, with a note
     that names the step.
     """
-    run = _Run(scenario, label)
+    run = Replay(scenario, label)
     seen = []
     for index, step in enumerate(scenario["steps"]):
         try:
@@ -112,8 +112,11 @@ class _Client:
             self.conversation.handle(channel_number, method_name, {})
 
 
-class _Run:
-    """A scenario in progress."""
+class Replay:
+    """A scenario in progress, in-process.
+
+    `scenario` gives the settings of the broker; the steps come one by one.
+    """
 
     def __init__(self, scenario: Scenario, label: str) -> None:
         self._clock = SimClock()
@@ -124,7 +127,7 @@ class _Run:
 
     def step(self, step: Step) -> Seen:
         """Perform one step and return what the clients saw."""
-        perform = _STEPS.get(step["op"], _Run._method)
+        perform = _STEPS.get(step["op"], Replay._method)
         perform(self, step)
         self._settle()
         return self._transcript.end_step()
@@ -261,16 +264,16 @@ class _Run:
         return decode_value(self._transcript.names.resolved(value))
 
 
-_STEPS: dict[str, Callable[[_Run, Step], None]] = {
-    "connect": _Run._connect,
-    "close": _Run._close,
-    "drop": _Run._drop,
-    "wait": _Run._wait,
-    "restart": _Run._restart,
-    "kill": _Run._kill,
-    "policy.set": _Run._set_policy,
-    "policy.delete": _Run._delete_policy,
-    "operator-policy.set": _Run._set_policy,
-    "operator-policy.delete": _Run._delete_policy,
+_STEPS: dict[str, Callable[[Replay, Step], None]] = {
+    "connect": Replay._connect,
+    "close": Replay._close,
+    "drop": Replay._drop,
+    "wait": Replay._wait,
+    "restart": Replay._restart,
+    "kill": Replay._kill,
+    "policy.set": Replay._set_policy,
+    "policy.delete": Replay._delete_policy,
+    "operator-policy.set": Replay._set_policy,
+    "operator-policy.delete": Replay._delete_policy,
 }
 """The steps that are no methods of AMQP."""

@@ -75,7 +75,9 @@ def test_properties_in_the_order_of_the_specification() -> None:
 
 def test_generated_names_are_numbered_by_first_sight() -> None:
     names = Names("a-vhost")
-    text = "queue 'amq.gen-x_1' in vhost 'a-vhost', amq.ctag-y, amq.gen-x_1, amq.rabbitmq.reply-to.g2.k=, <0.1.2>"
+    text = (
+        "queue 'amq.gen-x_1' in vhost 'a-vhost', amq.ctag-y, amq.gen-x_1, amq.rabbitmq.reply-to.k=, <0.1.2>"
+    )
     assert names.normalised(text) == "queue '$gen1' in vhost '/', $gen2, $gen1, $reply1, $pid"
     assert names.resolved({"queue": ["$gen2", "$gen9"]}) == {"queue": ["amq.ctag-y", "$gen9"]}
 

@@ -1,0 +1,636 @@
+"""Random scenarios: plausible conversations, each step chosen from what the conversation has led to.
+
+Owns: what is known of a conversation in progress (names, outstanding tags, modes), and the choice of steps.
+Refuses to know: who answers. Whoever runs the steps tells the generator what was seen.
+
+A seed and a family name give one conversation, as long as the answers are the same. What no broker promises
+is left out: a channel consumes from one queue only (deliveries from two queues race), nothing is requeued on
+a channel with a shared window, and a message with a short time to live is followed by a wait that is longer.
+
+Read next: ``compare.py``.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from .transcript import Event, Seen, Step
+
+ROUTING_KEYS = ("red", "blue", "red.dark", "red.dark.old", "")
+BINDING_KEYS = ("red", "blue", "red.*", "red.#", "#", "*", "*.dark", "#.old", "")
+SHORT_TTL_MS = 250
+SHORT_WAIT_S = 0.6
+"""Longer than the short time to live, with room for a real server's delay."""
+
+Arguments = dict[str, Any]
+Choice = Callable[["Generator"], Arguments]
+
+
+class Family(NamedTuple):
+    """What sets a kind of conversation apart: its queues' arguments, and how often some steps are chosen."""
+
+    queue_arguments: Choice
+    weights: dict[str, float]
+
+
+class _Channel:
+    """What is known of an open channel."""
+
+    def __init__(self) -> None:
+        self.outstanding: list[int] = []
+        self.settled = 77
+        self.consumers: dict[str, str] = {}
+        self.no_ack: set[str] = set()
+        self.mode = ""
+        self.has_shared_window = False
+
+    @property
+    def queue(self) -> str | None:
+        """The one queue that it consumes from."""
+        return next(iter(self.consumers.values()), None)
+
+
+class Generator:
+    """Chooses steps; `learn` tells it what each led to."""
+
+    def __init__(self, seed: int, family_name: str, *, wide: bool = False) -> None:
+        self.rng = random.Random(f"{family_name}-{seed}")
+        self.family = FAMILIES[family_name]
+        self.exchanges: dict[str, Step] = {}
+        self.queues: dict[str, Step] = {}
+        self.length = self.rng.randint(30, 90) if wide else self.rng.randint(12, 40)
+        self._connection_names = "ABCDE" if wide else "ABC"
+        self._channel_numbers = range(1, 4 if wide else 3)
+        self._queue_names = [f"q{number}" for number in range(1, 7 if wide else 4)]
+        self._exchange_names = [f"x{number}" for number in range(1, 5 if wide else 4)]
+        self._connections: set[str] = set()
+        self._channels: dict[str, _Channel] = {}
+        self._policies: dict[str, None] = {}
+        self._serial = 0
+        self._last_count = 0
+        self._must_follow: list[Step] = []
+        weights = BASE_WEIGHTS | self.family.weights
+        self._moves = [(MOVES[name], weight) for name, weight in weights.items() if weight]
+
+    # Choosing
+
+    def next(self) -> Step:
+        """Return the next step."""
+        if self._must_follow:
+            return self._must_follow.pop(0)
+        if not self._connections:
+            return {"op": "connect", "conn": "A"}
+        if not self._channels:
+            return self._open_channel() or {"op": "connect", "conn": "A"}
+        if not self.queues:
+            return self._declare_queue()
+        moves, weights = zip(*self._moves, strict=True)
+        while True:
+            step: Step | None = self.rng.choices(moves, weights)[0](self)
+            if step is not None:
+                return step
+
+    @property
+    def has_more_to_do(self) -> bool:
+        """Whether a step must follow before the conversation may end."""
+        return bool(self._must_follow)
+
+    def ending(self) -> Iterator[Step]:
+        """Count each queue on a channel of its own, then read what it holds; call `learn` in between."""
+        yield {"op": "connect", "conn": "Z"}
+        for number, name in enumerate(sorted(self.queues), 1):
+            at = f"Z.{number}"
+            yield {"op": "channel.open", "at": at}
+            yield {"op": "queue.declare", "at": at, "queue": name, "passive": True}
+            if self.queues.get(name, {}).get("arguments", {}).get("x-queue-type") == "stream":
+                continue
+            while at in self._channels and self._last_count > 0:
+                yield {"op": "basic.get", "at": at, "queue": name, "no_ack": True}
+
+    def chance(self, probability: float) -> bool:
+        """Say yes with this probability."""
+        return self.rng.random() < probability
+
+    def pick(self, things: Iterable[str]) -> str | None:
+        """Return one of the things, in no favour of any; None when there is none."""
+        ordered = sorted(things)
+        return self.rng.choice(ordered) if ordered else None
+
+    def pick_queue_name(self) -> str:
+        """Return a queue's name, whether it exists or not."""
+        return self.rng.choice(self._queue_names)
+
+    def pick_exchange_name(self) -> str:
+        """Return an exchange's name, whether it exists or not."""
+        return self.rng.choice(self._exchange_names)
+
+    def _at(self, op: str, at: str | None = None, **fields: Any) -> Step:
+        return {"op": op, "at": at or self.pick(self._channels), **fields}
+
+    # Connections and channels
+
+    def _connect(self) -> Step | None:
+        free = set(self._connection_names) - self._connections
+        return {"op": "connect", "conn": min(free)} if free else None
+
+    def _close_connection(self) -> Step | None:
+        if len(self._connections) < 2:
+            return None
+        return {"op": self.rng.choice(["close", "drop"]), "conn": self.pick(self._connections)}
+
+    def _open_channel(self) -> Step | None:
+        every = {f"{name}.{number}" for name in self._connections for number in self._channel_numbers}
+        free = every - self._channels.keys()
+        return {"op": "channel.open", "at": self.pick(free)} if free else None
+
+    def _close_channel(self) -> Step:
+        return self._at("channel.close", reply_code=200, reply_text="bye")
+
+    def _qos(self) -> Step:
+        step = self._at("basic.qos", prefetch_count=self.rng.choice([0, 1, 1, 2, 3]))
+        if self.chance(0.15):
+            step["global"] = True
+        return step
+
+    def _select_mode(self) -> Step | None:
+        at = self.pick(self._channels)
+        assert at is not None
+        if self._channels[at].mode and not self.chance(0.05):
+            return None
+        wants_tx = self.chance(0.7 if self.family is FAMILIES["tx"] else 0.2)
+        return self._at("tx.select" if wants_tx else "confirm.select", at)
+
+    def _end_transaction(self) -> Step | None:
+        at = self.pick(at for at, channel in self._channels.items() if channel.mode == "tx")
+        if at is None:
+            return None
+        if self._has_short_ttl:
+            self._must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
+        return self._at("tx.commit" if self.chance(0.75) else "tx.rollback", at)
+
+    # Exchanges and queues
+
+    def _declare_exchange(self) -> Step:
+        name = self.pick_exchange_name()
+        if name in self.exchanges and self.chance(0.8):
+            return {**self.exchanges[name], "at": self.pick(self._channels)}
+        kind = self.rng.choice(["direct", "fanout", "topic", "topic", "headers"])
+        step = self._at("exchange.declare", exchange=name, type=kind)
+        for flag, probability in (("durable", 0.3), ("auto_delete", 0.1), ("internal", 0.05)):
+            if self.chance(probability):
+                step[flag] = True
+        if self.chance(0.2):
+            step["arguments"] = {"alternate-exchange": self.pick_exchange_name()}
+        return step
+
+    def _delete_exchange(self) -> Step | None:
+        name = self.pick(self.exchanges)
+        if name is None:
+            return None
+        step = self._at("exchange.delete", exchange=name)
+        if self.chance(0.4):
+            step["if_unused"] = True
+        return step
+
+    def _declare_queue(self) -> Step:
+        name = self.pick_queue_name()
+        if name in self.queues and self.chance(0.8):
+            return {**self.queues[name], "at": self.pick(self._channels)}
+        arguments = self.family.queue_arguments(self)
+        step = self._at("queue.declare", queue=name)
+        if arguments.get("x-queue-type", "classic") != "classic":
+            step["durable"] = True
+        else:
+            for flag, probability in (("durable", 0.4), ("auto_delete", 0.08), ("exclusive", 0.04)):
+                if self.chance(probability):
+                    step[flag] = True
+        if arguments:
+            step["arguments"] = arguments
+        return step
+
+    def _delete_queue(self) -> Step:
+        step = self._at("queue.delete", queue=self.pick(self.queues))
+        if self.chance(0.3):
+            step[self.rng.choice(["if_unused", "if_empty"])] = True
+        return step
+
+    def _count(self) -> Step:
+        return self._at("queue.declare", queue=self.pick(self.queues), passive=True)
+
+    def _purge(self) -> Step:
+        return self._at("queue.purge", queue=self.pick(self.queues))
+
+    def _source(self) -> str:
+        return self.pick({*self.exchanges, "amq.topic", "amq.fanout", "amq.direct", "amq.headers"}) or ""
+
+    def _binding(self, source: str) -> dict[str, Any]:
+        kind = self.exchanges[source]["type"] if source in self.exchanges else source[len("amq.") :]
+        if kind == "headers":
+            match = self.rng.choice(["all", "any", "all-with-x", "any-with-x"])
+            wanted = {name: self.rng.randint(1, 2) for name in ("h", "k", "x-k") if self.chance(0.5)}
+            return {"routing_key": "", "arguments": {"x-match": match, **wanted}}
+        return {"routing_key": self.rng.choice(BINDING_KEYS if kind == "topic" else ROUTING_KEYS)}
+
+    def _bind(self) -> Step:
+        source = self._source()
+        op = "queue.bind" if self.chance(0.8) else "queue.unbind"
+        return self._at(op, queue=self.pick(self.queues), exchange=source, **self._binding(source))
+
+    def _bind_exchange(self) -> Step | None:
+        destination, source = self.pick(self.exchanges), self._source()
+        if destination is None:
+            return None
+        op = "exchange.bind" if self.chance(0.8) else "exchange.unbind"
+        return self._at(op, destination=destination, source=source, **self._binding(source))
+
+    # Messages
+
+    def _publish(self) -> Step:
+        self._serial += 1
+        if self.chance(0.6):
+            step = self._at("basic.publish", exchange="", routing_key=self.pick(self.queues))
+        else:
+            step = self._at(
+                "basic.publish", exchange=self._source(), routing_key=self.rng.choice(ROUTING_KEYS)
+            )
+        if self.chance(0.15):
+            step["mandatory"] = True
+        step["body"] = f"m{self._serial}"
+        if properties := self._properties():
+            step["properties"] = properties
+        if self._has_short_ttl or properties.get("expiration") == str(SHORT_TTL_MS):
+            self._must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
+        return step
+
+    def _properties(self) -> dict[str, Any]:
+        properties: dict[str, Any] = {}
+        if self.chance(0.4):
+            properties["delivery_mode"] = self.rng.choice([1, 2, 2])
+        if self.chance(0.6 if self.family is FAMILIES["priority"] else 0.15):
+            properties["priority"] = self.rng.randint(0, 7)
+        if self.chance(0.2):
+            properties["headers"] = {
+                name: self.rng.randint(1, 2) for name in ("h", "k", "x-k") if self.chance(0.6)
+            }
+        if self.chance(0.06):
+            header = self.rng.choice(["CC", "CC", "BCC"])
+            properties.setdefault("headers", {})[header] = [self.pick_queue_name()]
+        if self.chance(0.1):
+            properties["correlation_id"] = f"id{self._serial}"
+        if self.chance(0.3 if self.family is FAMILIES["ttl"] else 0.04):
+            properties["expiration"] = self.rng.choice(["0", str(SHORT_TTL_MS), "60000"])
+        return properties
+
+    @property
+    def _has_short_ttl(self) -> bool:
+        ttls = (step.get("arguments", {}).get("x-message-ttl") for step in self.queues.values())
+        return SHORT_TTL_MS in ttls
+
+    def _consume(self) -> Step | None:
+        at = self.pick(self._channels)
+        assert at is not None
+        channel = self._channels[at]
+        if len(channel.consumers) >= 3:
+            return None
+        self._serial += 1
+        queue = channel.queue or self.pick(self.queues)
+        assert queue is not None
+        step = self._at("basic.consume", at, queue=queue, consumer_tag=f"c{self._serial}")
+        if self.queues.get(queue, {}).get("arguments", {}).get("x-queue-type") == "stream":
+            step["arguments"] = {"x-stream-offset": self.rng.choice(["first", "last", "next", 0, 1, 3])}
+            return step
+        if self.chance(0.25):
+            step["no_ack"] = True
+        if self.chance(0.03):
+            step["exclusive"] = True
+        if self.chance(0.15):
+            step["arguments"] = {"x-priority": self.rng.randint(-2, 3)}
+        return step
+
+    def _cancel(self) -> Step | None:
+        at = self.pick(at for at, channel in self._channels.items() if channel.consumers)
+        if at is None:
+            return None
+        return self._at("basic.cancel", at, consumer_tag=self.pick(self._channels[at].consumers))
+
+    def _get(self) -> Step:
+        step = self._at("basic.get", queue=self.pick(self.queues))
+        if self.chance(0.3):
+            step["no_ack"] = True
+        return step
+
+    def _settle(self) -> Step | None:
+        at = self.pick(at for at, channel in self._channels.items() if channel.outstanding)
+        if at is None:
+            return None
+        channel = self._channels[at]
+        tag = channel.outstanding[0] if self.chance(0.5) else self.rng.choice(channel.outstanding)
+        op = self.rng.choices(["basic.ack", "basic.nack", "basic.reject"], [5, 2, 2])[0]
+        step = self._at(op, at, delivery_tag=tag)
+        if op != "basic.reject" and self.chance(0.3):
+            step["multiple"] = True
+        if op != "basic.ack" and self.chance(0.5) and not channel.has_shared_window:
+            step["requeue"] = True
+        return step
+
+    def _recover(self) -> Step | None:
+        at = self.pick(at for at, channel in self._channels.items() if not channel.has_shared_window)
+        return self._at("basic.recover", at, requeue=True) if at else None
+
+    def _wait(self) -> Step:
+        return {"op": "wait", "seconds": SHORT_WAIT_S}
+
+    # Policies and mistakes
+
+    def _policy(self) -> Step | None:
+        if self._policies and self.chance(0.35):
+            return {"op": "policy.delete", "name": self.pick(self._policies)}
+        if self.chance(0.15):
+            pattern, scope = "^x", "exchanges"
+            definition: Arguments = {"alternate-exchange": self.pick_exchange_name()}
+        else:
+            pattern, scope = self.rng.choice(["^q", "^q1$", ".*"]), "queues"
+            definition = policy_definition(self)
+        return {
+            "op": "policy.set",
+            "name": f"p{self.rng.randint(1, 2)}",
+            "pattern": pattern,
+            "definition": definition,
+            "priority": self.rng.randint(0, 2),
+            "apply_to": scope,
+        }
+
+    def _mistake(self) -> Step:
+        at = self.pick(self._channels)
+        assert at is not None
+        mistakes: list[Step] = [
+            {"op": "basic.ack", "at": at, "delivery_tag": 999},
+            {"op": "basic.reject", "at": at, "delivery_tag": self._channels[at].settled, "requeue": True},
+            {"op": "basic.nack", "at": at, "delivery_tag": 0, "multiple": True},
+            {"op": "basic.get", "at": at, "queue": "absent"},
+            {"op": "basic.consume", "at": at, "queue": "absent", "consumer_tag": "never"},
+            {"op": "basic.publish", "at": at, "exchange": "absent", "routing_key": "red", "body": "lost"},
+            {"op": "exchange.declare", "at": at, "exchange": "absent", "type": "direct", "passive": True},
+            {"op": "exchange.delete", "at": at, "exchange": "amq.direct"},
+            {"op": "queue.bind", "at": at, "queue": "absent", "exchange": "amq.topic", "routing_key": "red"},
+            {"op": "queue.unbind", "at": at, "queue": "absent", "exchange": "absent", "routing_key": "red"},
+            {"op": "queue.delete", "at": at, "queue": "absent"},
+            {"op": "basic.cancel", "at": at, "consumer_tag": "unknown"},
+            {"op": "tx.commit", "at": at},
+            {"op": "channel.open", "at": at},
+        ]
+        return self.rng.choice(mistakes)
+
+    # Learning
+
+    def learn(self, step: Step, seen: Seen) -> None:
+        """Take note of what a step led to."""
+        channel = self._channels.get(step.get("at", ""))
+        if step["op"] in ("close", "drop"):
+            self._connection_lost(step["conn"])
+        elif step["op"] == "policy.set":
+            self._policies[step["name"]] = None
+        elif step["op"] == "policy.delete":
+            self._policies.pop(step["name"], None)
+        elif channel is not None and step["op"] in ("basic.ack", "basic.nack", "basic.reject"):
+            tag = step["delivery_tag"]
+            channel.settled = tag
+            multiple = step.get("multiple", False)
+            channel.outstanding = [
+                other for other in channel.outstanding if other != tag and not (multiple and other < tag)
+            ]
+        elif channel is not None and step["op"] == "basic.recover":
+            channel.outstanding = []
+        for key, events in seen.items():
+            for event in events:
+                self._learn_of_names(step, key, event)
+                self._learn_of_channel(step, key, event)
+
+    def _learn_of_names(self, step: Step, key: str, event: Event) -> None:
+        kind = event["ev"]
+        if kind == "connected":
+            self._connections.add(key)
+        elif kind in ("connection.close", "closed"):
+            self._connection_lost(key)
+        elif kind == "queue.declare-ok":
+            self._last_count = event["message_count"]
+            if not step.get("passive"):
+                self.queues[step["queue"]] = step
+        elif kind == "exchange.declare-ok" and not step.get("passive"):
+            self.exchanges[step["exchange"]] = step
+        elif kind == "queue.delete-ok":
+            self.queues.pop(step["queue"], None)
+        elif kind == "exchange.delete-ok":
+            self.exchanges.pop(step["exchange"], None)
+        elif kind == "channel.close" and (gone := _ABSENT.match(event["reply_text"])):
+            (self.queues if gone["kind"] == "queue" else self.exchanges).pop(gone["name"], None)
+
+    def _learn_of_channel(self, step: Step, key: str, event: Event) -> None:
+        kind = event["ev"]
+        if kind == "channel.open-ok":
+            self._channels[key] = _Channel()
+        elif kind in ("channel.close", "channel.close-ok"):
+            self._channels.pop(key, None)
+        channel = self._channels.get(key)
+        if channel is None:
+            return
+        if kind == "basic.consume-ok":
+            channel.consumers[event["consumer_tag"]] = step["queue"]
+            if step.get("no_ack"):
+                channel.no_ack.add(event["consumer_tag"])
+        elif kind in ("basic.cancel", "basic.cancel-ok"):
+            channel.consumers.pop(event["consumer_tag"], None)
+        elif kind == "basic.deliver" and event["consumer_tag"] not in channel.no_ack:
+            channel.outstanding.append(event["delivery_tag"])
+        elif kind == "basic.get-ok":
+            self._last_count = event["message_count"]
+            if not step.get("no_ack"):
+                channel.outstanding.append(event["delivery_tag"])
+        elif kind == "basic.get-empty":
+            self._last_count = 0
+        elif kind == "basic.qos-ok" and step.get("global"):
+            channel.has_shared_window |= step["prefetch_count"] > 0
+        elif kind in ("tx.select-ok", "confirm.select-ok"):
+            channel.mode = kind.partition(".")[0]
+
+    def _connection_lost(self, name: str) -> None:
+        self._connections.discard(name)
+        self._channels = {
+            at: channel for at, channel in self._channels.items() if at.partition(".")[0] != name
+        }
+
+
+_ABSENT = re.compile(r"NOT_FOUND - no (?P<kind>queue|exchange) '(?P<name>[^']*)'")
+
+MOVES: dict[str, Callable[[Generator], Step | None]] = {
+    "publish": Generator._publish,
+    "consume": Generator._consume,
+    "cancel": Generator._cancel,
+    "get": Generator._get,
+    "settle": Generator._settle,
+    "recover": Generator._recover,
+    "qos": Generator._qos,
+    "declare queue": Generator._declare_queue,
+    "delete queue": Generator._delete_queue,
+    "count": Generator._count,
+    "purge": Generator._purge,
+    "bind": Generator._bind,
+    "declare exchange": Generator._declare_exchange,
+    "delete exchange": Generator._delete_exchange,
+    "bind exchange": Generator._bind_exchange,
+    "connect": Generator._connect,
+    "close connection": Generator._close_connection,
+    "open channel": Generator._open_channel,
+    "close channel": Generator._close_channel,
+    "select mode": Generator._select_mode,
+    "end transaction": Generator._end_transaction,
+    "policy": Generator._policy,
+    "wait": Generator._wait,
+    "mistake": Generator._mistake,
+}
+
+BASE_WEIGHTS: dict[str, float] = {
+    "publish": 30,
+    "consume": 8,
+    "cancel": 2,
+    "get": 7,
+    "settle": 26,
+    "recover": 1,
+    "qos": 4,
+    "declare queue": 5,
+    "delete queue": 1,
+    "count": 5,
+    "purge": 1.5,
+    "bind": 7,
+    "declare exchange": 3,
+    "delete exchange": 0.7,
+    "bind exchange": 2.5,
+    "connect": 3,
+    "close connection": 1,
+    "open channel": 6,
+    "close channel": 1.2,
+    "select mode": 4,
+    "end transaction": 4,
+    "policy": 0,
+    "wait": 0,
+    "mistake": 1.5,
+}
+
+
+def plain_arguments(generator: Generator) -> Arguments:
+    """Length limits, dead-lettering, single active consumer and priorities, each now and then."""
+    arguments: Arguments = {}
+    if generator.chance(0.3):
+        arguments["x-max-length"] = generator.rng.randint(0, 4)
+        if generator.chance(0.6):
+            arguments["x-overflow"] = generator.rng.choice(
+                ["drop-head", "reject-publish", "reject-publish-dlx"]
+            )
+    if generator.chance(0.08):
+        arguments["x-max-length-bytes"] = generator.rng.randint(0, 8)
+    if generator.chance(0.3):
+        arguments |= dead_letter_arguments(generator)
+    if generator.chance(0.1):
+        arguments["x-max-priority"] = generator.rng.choice([1, 5, 10])
+    if generator.chance(0.1):
+        arguments["x-single-active-consumer"] = True
+    return arguments
+
+
+def dead_letter_arguments(generator: Generator) -> Arguments:
+    """Dead-lettering to the default exchange or one that may exist, with a key of its own now and then."""
+    target = generator.pick({"", "amq.fanout", *generator.exchanges, generator.pick_exchange_name()})
+    arguments: Arguments = {"x-dead-letter-exchange": target}
+    if generator.chance(0.7):
+        arguments["x-dead-letter-routing-key"] = generator.pick_queue_name()
+    return arguments
+
+
+def ttl_arguments(generator: Generator) -> Arguments:
+    """Times to live: none, short, long; queues that expire; dead-lettering often."""
+    arguments: Arguments = {}
+    if generator.chance(0.5):
+        arguments["x-message-ttl"] = generator.rng.choice([0, SHORT_TTL_MS, 60_000])
+    if generator.chance(0.08):
+        arguments["x-expires"] = 60_000
+    if generator.chance(0.6):
+        arguments |= dead_letter_arguments(generator)
+    if generator.chance(0.15):
+        arguments["x-max-length"] = generator.rng.randint(1, 3)
+    if generator.chance(0.15):
+        arguments["x-max-priority"] = 5
+    return arguments
+
+
+def quorum_arguments(generator: Generator) -> Arguments:
+    """Quorum queues, with a classic one beside them now and then."""
+    if generator.chance(0.2):
+        return plain_arguments(generator)
+    arguments: Arguments = {"x-queue-type": "quorum"}
+    if generator.chance(0.4):
+        arguments["x-delivery-limit"] = generator.rng.randint(0, 3)
+    if generator.chance(0.3):
+        arguments["x-max-length"] = generator.rng.randint(1, 4)
+        if generator.chance(0.5):
+            arguments["x-overflow"] = generator.rng.choice(["drop-head", "reject-publish"])
+    if generator.chance(0.4):
+        arguments |= dead_letter_arguments(generator)
+    if generator.chance(0.15):
+        arguments["x-single-active-consumer"] = True
+    return arguments
+
+
+def priority_arguments(generator: Generator) -> Arguments:
+    """Priority queues, with limits and dead-lettering now and then."""
+    arguments = plain_arguments(generator) if generator.chance(0.4) else {}
+    arguments["x-max-priority"] = generator.rng.choice([1, 3, 5, 10])
+    return arguments
+
+
+def dead_letter_only(generator: Generator) -> Arguments:
+    """Queues that dead-letter to one another, with limits that push messages on."""
+    arguments = dead_letter_arguments(generator) if generator.chance(0.85) else {}
+    if generator.chance(0.35):
+        arguments["x-max-length"] = generator.rng.randint(0, 2)
+    if generator.chance(0.25):
+        arguments["x-overflow"] = "reject-publish-dlx"
+    if generator.chance(0.2):
+        arguments["x-message-ttl"] = generator.rng.choice([0, 60_000])
+    return arguments
+
+
+def stream_arguments(generator: Generator) -> Arguments:
+    """Streams, with a classic queue beside them now and then."""
+    return {"x-queue-type": "stream"} if generator.chance(0.75) else {}
+
+
+def policy_definition(generator: Generator) -> Arguments:
+    """What a policy may ask of queues."""
+    definition: Arguments = {}
+    if generator.chance(0.5):
+        definition["max-length"] = generator.rng.randint(1, 4)
+        if generator.chance(0.5):
+            definition["overflow"] = generator.rng.choice(
+                ["drop-head", "reject-publish", "reject-publish-dlx"]
+            )
+    if generator.chance(0.4):
+        definition |= {key[len("x-") :]: value for key, value in dead_letter_arguments(generator).items()}
+    if generator.chance(0.2):
+        definition["message-ttl"] = generator.rng.choice([0, 60_000])
+    return definition or {"max-length": 2}
+
+
+FAMILIES: dict[str, Family] = {
+    "plain": Family(plain_arguments, {}),
+    "ttl": Family(ttl_arguments, {"wait": 3}),
+    "policy": Family(plain_arguments, {"policy": 10, "declare queue": 8}),
+    "quorum": Family(quorum_arguments, {"settle": 32}),
+    "priority": Family(priority_arguments, {}),
+    "dlx": Family(dead_letter_only, {"settle": 32}),
+    "tx": Family(plain_arguments, {"select mode": 9, "end transaction": 14}),
+    "streams": Family(stream_arguments, {"qos": 8, "consume": 12}),
+}
+"""Name -> kind of conversation."""
