@@ -62,7 +62,7 @@ class _Run:
         self._vhost = vhost
         self._settle_s = settle_s
         self._clients: dict[str, Client] = {}
-        self._names = Names(vhost)
+        self._names = Names(vhost, target.node)
         self._confirms = Confirms()
         self._open_channels: set[str] = set()
         # A round trip of channel.flow makes sure that a slow server has caught up. Its answer is not shown.

@@ -15,6 +15,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 Step = Mapping[str, Any]
@@ -64,6 +65,11 @@ class Target:
             parts.password or "guest"
         )
 
+    @cached_property
+    def node(self) -> str:
+        """The name of the server's Erlang node; some texts contain it."""
+        return str(self.request("GET", ("overview",))[1]["node"])
+
     def check_can_run(self, scenario: Mapping[str, Any]) -> None:
         """Raises `UnsupportedError` when the scenario needs a command that the target does not have."""
         ops = {step["op"] for step in scenario["steps"]}
@@ -111,8 +117,8 @@ class Target:
         vhost = f"scenario-{uuid.uuid4().hex[:12]}"
         users = {step["name"] for step in scenario["steps"] if step["op"] == "user.set"}
         alarms = {step["resource"] for step in scenario["steps"] if step["op"] in ALARM_OPS}
-        settings = {name: scenario[key] for key, name in SETTINGS.items() if key in scenario}
-        before = self.evaluate(_swap_settings(settings)) if settings else ""
+        settings = [f"{{{name}, {scenario[key]}}}" for key, name in SETTINGS.items() if key in scenario]
+        before = self.evaluate(_swap_settings(f"[{', '.join(settings)}]")) if settings else ""
         try:
             self.request("PUT", ("vhosts", vhost), {})
             everything = dict.fromkeys(("configure", "write", "read"), ".*")
@@ -125,23 +131,18 @@ class Target:
                 self.request("DELETE", ("users", user))
             self.request("DELETE", ("vhosts", vhost))
             if settings:
-                self.evaluate(_restore_settings(list(settings), before))
+                self.evaluate(_swap_settings(before))
 
 
-def _swap_settings(values: Mapping[str, int]) -> str:
-    """Erlang that sets each, and returns what they were as a list of {ok, Value} or undefined."""
-    pairs = ",".join(f"{{{name},{value}}}" for name, value in values.items())
-    swap = "begin Old = application:get_env(rabbit, K), application:set_env(rabbit, K, V), Old end"
-    return f"[{swap} || {{K, V}} <- [{pairs}]]."
+def _swap_settings(pairs: str) -> str:
+    """Erlang that sets each of a list of {Name, Value}, and returns what they were, as such a list.
 
-
-def _restore_settings(names: list[str], before: str) -> str:
-    """Erlang that undoes `_swap_settings`, given what that returned."""
-    return (
-        "lists:foreach(fun({K, {ok, V}}) -> application:set_env(rabbit, K, V);"
-        " ({K, undefined}) -> application:unset_env(rabbit, K) end,"
-        f" lists:zip([{','.join(names)}], {before}))."
-    )
+    What a server reads at its start only, it keeps as a persistent term: 4.0 does so with max_message_size.
+    """
+    now = "persistent_term:get(K, element(2, application:get_env(rabbit, K)))"
+    put = "persistent_term:get(K, none) == none orelse persistent_term:put(K, V)"
+    swap = f"begin Old = {now}, application:set_env(rabbit, K, V), {put}, {{K, Old}} end"
+    return f"[{swap} || {{K, V}} <- {pairs}]."
 
 
 def alarm_expression(op: str, resource: str) -> str:

@@ -22,8 +22,9 @@ _SETTLED_LATE = {"confirmed", "nacked", "tx.commit-ok"}
 class Names:
     """The stable names (`$gen1`, `$reply1`) of what the server named, in order of first sight."""
 
-    def __init__(self, vhost: str) -> None:
+    def __init__(self, vhost: str, node: str) -> None:
         self._vhost = vhost
+        self._node = node
         self._short: dict[str, str] = {}
         self._real: dict[str, str] = {}
 
@@ -31,7 +32,9 @@ class Names:
         """A value as the transcript has it."""
         match value:
             case str():
-                return _MADE_UP.sub(self._stable, value.replace(self._vhost, "/"))
+                return _MADE_UP.sub(
+                    self._stable, value.replace(self._vhost, "/").replace(self._node, "$node")
+                )
             case list():
                 return [self.shown(item) for item in value]
             case dict():
