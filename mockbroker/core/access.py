@@ -1,0 +1,122 @@
+"""Users and what they may do.
+
+Owns: names, passwords, tags, permissions and topic permissions, and the limits set on a user.
+Refuses to know: which method needs which permission (``core/channel.py`` asks).
+Source: RabbitMQ documentation, "Authentication, Authorisation, Access Control"; recorded area ``permissions``.
+
+Read next: ``core/channel.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import refusals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mockbroker.core.exchanges.base import Destination
+
+ALL = ".*"
+LOCAL_HOSTS = ("localhost", "::1", "::ffff:127.0.0.1")
+
+
+class Permissions:
+    """Three patterns over the names of queues and exchanges of one virtual host; an empty pattern grants nothing."""
+
+    __slots__ = ("configure", "read", "write")
+
+    def __init__(self, configure: str = ALL, write: str = ALL, read: str = ALL) -> None:
+        self.configure = check_pattern("configure", configure)
+        self.write = check_pattern("write", write)
+        self.read = check_pattern("read", read)
+
+    def allows(self, permission: str, name: str) -> bool:
+        """Whether `permission` (configure, write or read) covers a resource of this name."""
+        return covers(getattr(self, permission), name or "amq.default")
+
+    def __repr__(self) -> str:
+        return f"<Permissions configure={self.configure!r} write={self.write!r} read={self.read!r}>"
+
+
+def check_pattern(what: str, pattern: str) -> str:
+    """Return a pattern that compiles. Raises ValueError that names it."""
+    if pattern != ALL:
+        import re  # noqa: PLC0415 - most nodes have no other pattern than '.*'
+
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as fault:
+            raise ValueError(
+                f"permission {what} must be a regular expression, not {pattern!r}: {fault}"
+            ) from None
+    return pattern
+
+
+def covers(pattern: str, name: str) -> bool:
+    """Whether a permission's pattern covers a name: the match may stand anywhere; an empty pattern covers nothing.
+
+    >>> covers("^q", "q1"), covers("^q$", "q1"), covers("", "q1")
+    (True, False, False)
+    """
+    if pattern == ALL:
+        return True
+    if not pattern:
+        return name == ""
+    import re  # noqa: PLC0415 - most nodes have no other pattern than '.*'
+
+    return re.search(pattern, name) is not None
+
+
+class User:
+    """A user of the node."""
+
+    __slots__ = ("limits", "name", "password", "permissions", "tags", "topic_permissions")
+
+    def __init__(self, name: str, password: str | None, tags: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.password = password
+        """None: nobody can log in with a password."""
+        self.tags = tags
+        self.permissions: dict[str, Permissions] = {}
+        self.topic_permissions: dict[tuple[str, str], tuple[str, str]] = {}
+        """(virtual host, exchange) -> patterns for write and read."""
+        self.limits: dict[str, int] = {}
+
+    def check(self, permission: str, thing: Destination) -> None:
+        """Refuse an operation on a queue or exchange that needs `permission`: SoftError 403."""
+        self.check_name(permission, thing.kind, thing.name, thing.vhost.name)
+
+    def check_name(self, permission: str, kind: str, name: str, vhost: str) -> None:
+        """The same for a name that need not exist yet."""
+        granted = self.permissions.get(vhost)
+        if granted is None or not granted.allows(permission, name):
+            raise refusals.access_refused(permission, kind, name, vhost, self.name)
+
+    def check_topic(
+        self, permission: str, exchange: str, vhost: str, key: str, variables: dict[str, Any]
+    ) -> None:
+        """Refuse a routing key (write) or binding key (read) that the topic permission does not cover: SoftError 403.
+
+        Patterns may hold ``{username}`` and ``{vhost}``. Without a topic permission every key is allowed.
+        """
+        patterns = self.topic_permissions.get((vhost, exchange))
+        if patterns is None:
+            return
+        pattern = patterns[0] if permission == "write" else patterns[1]
+        for variable, value in variables.items():
+            pattern = pattern.replace(f"{{{variable}}}", str(value))
+        if not covers(pattern, key):
+            raise refusals.topic_access_refused(permission, key, exchange, vhost, self.name)
+
+    def __repr__(self) -> str:
+        return f"<User {self.name!r} tags={','.join(self.tags) or 'none'}>"
+
+
+def is_local(host: str) -> bool:
+    """Whether a peer's address is of this host.
+
+    >>> is_local("127.0.0.1"), is_local("10.0.0.7")
+    (True, False)
+    """
+    return host.startswith("127.") or host in LOCAL_HOSTS

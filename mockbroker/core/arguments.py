@@ -1,0 +1,353 @@
+"""Arguments of declarations: which there are, what they may hold, when two declarations are the same.
+
+Owns: the wire names of all optional arguments, and the checks on their values.
+Refuses to know: what an argument does once it is accepted (``core/queues/``, ``core/policies.py``).
+Source: RabbitMQ documentation, "Queues: Optional Arguments"; recorded scenarios ``declare/invalid-*`` and ``declare/mismatch-*``.
+
+Read next: ``core/vhost.py``, ``core/queues/base.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import refusals
+from mockbroker.values import LongString, is_integer, type_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from mockbroker.rules import Rules
+
+EXPIRES = "x-expires"
+MESSAGE_TTL = "x-message-ttl"
+DEAD_LETTER_EXCHANGE = "x-dead-letter-exchange"
+DEAD_LETTER_ROUTING_KEY = "x-dead-letter-routing-key"
+DEAD_LETTER_STRATEGY = "x-dead-letter-strategy"
+MAX_LENGTH = "x-max-length"
+MAX_LENGTH_BYTES = "x-max-length-bytes"
+MAX_IN_MEMORY_LENGTH = "x-max-in-memory-length"
+MAX_IN_MEMORY_BYTES = "x-max-in-memory-bytes"
+MAX_PRIORITY = "x-max-priority"
+OVERFLOW = "x-overflow"
+QUEUE_MODE = "x-queue-mode"
+QUEUE_VERSION = "x-queue-version"
+MASTER_LOCATOR = "x-queue-master-locator"
+SINGLE_ACTIVE_CONSUMER = "x-single-active-consumer"
+QUEUE_TYPE = "x-queue-type"
+QUORUM_GROUP_SIZE = "x-quorum-initial-group-size"
+DELIVERY_LIMIT = "x-delivery-limit"
+MAX_AGE = "x-max-age"
+SEGMENT_SIZE = "x-stream-max-segment-size-bytes"
+FILTER_SIZE = "x-stream-filter-size-bytes"
+CLUSTER_SIZE = "x-initial-cluster-size"
+LEADER_LOCATOR = "x-queue-leader-locator"
+CONSUMER_TIMEOUT = "x-consumer-timeout"
+ALTERNATE_EXCHANGE = "alternate-exchange"
+
+PRIORITY = "x-priority"
+CANCEL_ON_FAILOVER = "x-cancel-on-ha-failover"
+STREAM_OFFSET = "x-stream-offset"
+STREAM_FILTER = "x-stream-filter"
+STREAM_MATCH_UNFILTERED = "x-stream-match-unfiltered"
+
+_LONGEST_MS = 4_294_967_295
+"""The longest time a queue's timer takes. Source: RabbitMQ documentation, "Time-To-Live and Expiration"."""
+
+_OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
+_AGE_UNITS = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3_600, "m": 60, "s": 1}
+
+
+class _Unacceptable(Exception):
+    """Carries RabbitMQ's reason for refusing a value, as an Erlang term prints."""
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
+
+
+def _check_integer(value: Any) -> int:
+    if not is_integer(value):
+        raise _Unacceptable(_quoted(f"expected integer, got {type_name(value)}"))
+    return int(value)
+
+
+def _check_not_negative(value: Any) -> int:
+    number = _check_integer(value)
+    if number < 0:
+        raise _Unacceptable(f"{{value_negative,{number}}}")
+    return number
+
+
+def _check_ttl(value: Any) -> None:
+    number = _check_not_negative(value)
+    if number > _LONGEST_MS:
+        raise _Unacceptable(f"{{value_too_large,{number}}}")
+
+
+def _check_expires(value: Any) -> None:
+    if is_integer(value) and value == 0:
+        raise _Unacceptable("{value_zero,0}")
+    _check_ttl(value)
+
+
+def _check_max_priority(value: Any) -> None:
+    number = _check_not_negative(value)
+    if number > 255:
+        raise _Unacceptable(f"{{max_value_exceeded,{number}}}")
+
+
+def _check_string(value: Any) -> str:
+    if isinstance(value, LongString):
+        return value.decode("latin-1")
+    if not isinstance(value, str):
+        raise _Unacceptable(f"{{unacceptable_type,{type_name(value)}}}")
+    return value
+
+
+def _check_bool(value: Any) -> None:
+    if not isinstance(value, bool):
+        raise _Unacceptable(f"{{unacceptable_type,{type_name(value)}}}")
+
+
+def _one_of(words: Iterable[str], reason: str) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if _check_string(value) not in words:
+            raise _Unacceptable(reason)
+
+    return check
+
+
+def _check_queue_version(value: Any) -> None:
+    number = _check_integer(value)
+    if number not in (1, 2):
+        raise _Unacceptable(_quoted(f"unsupported queue version {number}"))
+
+
+def _check_group_size(value: Any) -> None:
+    number = _check_not_negative(value)
+    if number == 0:
+        raise _Unacceptable("{value_zero,0}")
+
+
+def parse_age_s(text: str) -> int | None:
+    """Return the seconds of an age such as ``7D`` or ``1h``, None when it is none.
+
+    Units are Y, M, D, h, m, s. Source: RabbitMQ documentation, "Streams".
+    """
+    number, unit = text[:-1], text[-1:]
+    if unit not in _AGE_UNITS or not number.isdigit():
+        return None
+    return int(number) * _AGE_UNITS[unit]
+
+
+def _check_max_age(value: Any) -> None:
+    if parse_age_s(_check_string(value)) is None:
+        # A real server's process dies of it: recorded scenario streams/max-age-invalid.
+        raise refusals.internal_error()
+
+
+_QUEUE_CHECKS: dict[str, Callable[[Any], object]] = {
+    EXPIRES: _check_expires,
+    MESSAGE_TTL: _check_ttl,
+    DEAD_LETTER_EXCHANGE: _check_string,
+    DEAD_LETTER_ROUTING_KEY: _check_string,
+    DEAD_LETTER_STRATEGY: _one_of(("at-most-once", "at-least-once"), "invalid_dlx_strategy"),
+    MAX_LENGTH: _check_not_negative,
+    MAX_LENGTH_BYTES: _check_not_negative,
+    MAX_IN_MEMORY_LENGTH: _check_not_negative,
+    MAX_IN_MEMORY_BYTES: _check_not_negative,
+    MAX_PRIORITY: _check_max_priority,
+    OVERFLOW: _one_of(_OVERFLOWS, "invalid_overflow"),
+    QUEUE_MODE: _one_of(("default", "lazy"), "invalid_queue_mode"),
+    QUEUE_VERSION: _check_queue_version,
+    SINGLE_ACTIVE_CONSUMER: _check_bool,
+    QUEUE_TYPE: _check_string,
+    QUORUM_GROUP_SIZE: _check_group_size,
+    MAX_AGE: _check_max_age,
+    SEGMENT_SIZE: _check_not_negative,
+    FILTER_SIZE: _check_not_negative,
+    CLUSTER_SIZE: _check_group_size,
+    LEADER_LOCATOR: _one_of(
+        ("client-local", "random", "least-leaders", "balanced"), "invalid_queue_locator_arg"
+    ),
+}
+"""Argument -> check, in the order in which RabbitMQ applies them; the same arguments are compared on redeclaring."""
+
+_CONSUMER_CHECKS: dict[str, Callable[[Any], object]] = {
+    PRIORITY: _check_integer,
+    CANCEL_ON_FAILOVER: _check_bool,
+}
+
+_CLASSIC = frozenset(
+    (
+        EXPIRES,
+        MESSAGE_TTL,
+        DEAD_LETTER_EXCHANGE,
+        DEAD_LETTER_ROUTING_KEY,
+        MAX_LENGTH,
+        MAX_LENGTH_BYTES,
+        MAX_PRIORITY,
+        OVERFLOW,
+        QUEUE_MODE,
+        QUEUE_VERSION,
+        SINGLE_ACTIVE_CONSUMER,
+        QUEUE_TYPE,
+        MASTER_LOCATOR,
+    )
+)
+_QUORUM = frozenset(
+    (
+        DEAD_LETTER_EXCHANGE,
+        DEAD_LETTER_ROUTING_KEY,
+        DEAD_LETTER_STRATEGY,
+        EXPIRES,
+        MAX_LENGTH,
+        MAX_LENGTH_BYTES,
+        MAX_IN_MEMORY_LENGTH,
+        MAX_IN_MEMORY_BYTES,
+        OVERFLOW,
+        SINGLE_ACTIVE_CONSUMER,
+        QUEUE_TYPE,
+        QUORUM_GROUP_SIZE,
+        DELIVERY_LIMIT,
+        MESSAGE_TTL,
+        LEADER_LOCATOR,
+    )
+)
+_STREAM = frozenset(
+    (MAX_LENGTH_BYTES, QUEUE_TYPE, MAX_AGE, SEGMENT_SIZE, FILTER_SIZE, CLUSTER_SIZE, LEADER_LOCATOR)
+)
+_OF_TYPE = {"classic": _CLASSIC, "quorum": _QUORUM, "stream": _STREAM}
+_TYPED = tuple(sorted(_CLASSIC | _QUORUM | _STREAM))
+"""Arguments that belong to a queue type; any other is accepted and ignored."""
+
+
+def queue_type_of(arguments: dict[str, Any]) -> str:
+    """Return the queue type that the arguments ask for: ``classic`` when they name none."""
+    kind = arguments.get(QUEUE_TYPE, "classic")
+    return kind if isinstance(kind, str) else "classic"
+
+
+def check_queue_arguments(name: str, vhost: str, arguments: dict[str, Any]) -> None:
+    """Refuse arguments that a new queue cannot have.
+
+    Raises SoftError 406 with RabbitMQ's text for the first that is wrong.
+    """
+    for argument, check in _QUEUE_CHECKS.items():
+        if argument in arguments:
+            try:
+                check(arguments[argument])
+                if argument == DEAD_LETTER_ROUTING_KEY and DEAD_LETTER_EXCHANGE not in arguments:
+                    raise _Unacceptable("routing_key_but_no_dlx_defined")
+                if argument == QUEUE_TYPE and arguments[argument] not in _OF_TYPE:
+                    raise _Unacceptable(_quoted(f"unsupported queue type '{arguments[argument]}'"))
+            except _Unacceptable as reason:
+                raise refusals.invalid_argument(argument, name, vhost, str(reason)) from None
+    kind = queue_type_of(arguments)
+    for argument in _TYPED:
+        if argument in arguments and argument not in _OF_TYPE[kind]:
+            raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
+
+
+def check_consumer_arguments(name: str, vhost: str, arguments: dict[str, Any]) -> None:
+    """Refuse arguments that a consumer of queue `name` cannot have: SoftError 406."""
+    for argument, check in _CONSUMER_CHECKS.items():
+        if argument in arguments:
+            try:
+                check(arguments[argument])
+            except _Unacceptable as reason:
+                raise refusals.invalid_argument(argument, name, vhost, str(reason)) from None
+
+
+def check_same_queue_arguments(
+    name: str, vhost: str, current: dict[str, Any], received: dict[str, Any], rules: Rules
+) -> None:
+    """Refuse a redeclaration whose arguments differ from the queue's: SoftError 406 naming both values."""
+    current, received = dict(current), dict(received)
+    default = "classic" if rules.default_queue_type_in_equivalence else None
+    for arguments in (current, received):
+        if default is not None:
+            arguments.setdefault(QUEUE_TYPE, default)
+        elif arguments.get(QUEUE_TYPE) == "classic":
+            del arguments[QUEUE_TYPE]
+    check_same_arguments("queue", name, vhost, current, received, _QUEUE_CHECKS)
+
+
+def check_same_arguments(
+    kind: str,
+    name: str,
+    vhost: str,
+    current: dict[str, Any],
+    received: dict[str, Any],
+    names: Iterable[str],
+) -> None:
+    """Refuse a redeclaration where one of the arguments called `names` differs: SoftError 406."""
+    for argument in names:
+        is_there, was_there = argument in received, argument in current
+        if not (is_there or was_there):
+            continue
+        new, old = received.get(argument), current.get(argument)
+        if is_there and was_there:
+            if _same_value(old, new):
+                continue
+            raise refusals.inequivalent_values(argument, kind, name, vhost, new, old)
+        raise refusals.inequivalent(
+            argument,
+            kind,
+            name,
+            vhost,
+            refusals.described(new, present=is_there),
+            refusals.described(old, present=was_there),
+        )
+
+
+def _same_value(old: Any, new: Any) -> bool:
+    """Whether two values are the same; the width of an integer does not matter."""
+    if is_integer(old) and is_integer(new):
+        return int(old) == int(new)
+    return type_name(old) == type_name(new) and bool(old == new)
+
+
+def exchange_argument(
+    argument: str, kind: str, name: str, vhost: str, arguments: dict[str, Any]
+) -> str | None:
+    """Return an argument that names an exchange, None when it is not there.
+
+    Raises SoftError 406 when it is no string.
+    """
+    if argument not in arguments:
+        return None
+    value = arguments[argument]
+    if not isinstance(value, str):
+        raise refusals.invalid_argument_type(argument, kind, name, vhost, value)
+    return value
+
+
+def expiration_ms(text: str) -> int:
+    """Return the milliseconds of the property ``expiration``.
+
+    Leading digits are read as Erlang's ``string:to_integer`` does, a sign included; what is left over is refused.
+    Raises SoftError 406. Source: recorded scenarios ``publish/expiration-*``.
+    """
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    length = len(digits) - len(digits.lstrip("0123456789"))
+    if not length:
+        raise refusals.invalid_expiration(text, "no_integer")
+    number, rest = int(digits[:length]), digits[length:]
+    if text[0] == "-":
+        number = -number
+    if rest:
+        raise refusals.invalid_expiration(text, f'{{leftover_string,"{rest}"}}')
+    if number < 0:
+        raise refusals.invalid_expiration(text, f"{{value_negative,{number}}}")
+    if number > _LONGEST_MS:
+        raise refusals.invalid_expiration(text, f"{{value_too_large,{number}}}")
+    return number
+
+
+def check_master_locator(arguments: dict[str, Any]) -> None:
+    """Refuse an unknown x-queue-master-locator as RabbitMQ 3.10 does: HardError 541."""
+    locators = ("min-masters", "client-local", "random")
+    if MASTER_LOCATOR in arguments and arguments[MASTER_LOCATOR] not in locators:
+        raise refusals.internal_error()

@@ -1,0 +1,849 @@
+"""The broker's end of a channel: one method for each AMQP method that a client may send.
+
+Owns: delivery tags and the ledger of what is unacknowledged, the channel's consumers, its prefetch windows, and its mode (confirm or
+transactional).
+Refuses to know: frames, replies that are not wanted (no_wait), and who listens; adapters do. It finds out who may do what by
+asking the connection's user.
+
+Every method raises before it changes anything: `SoftError` closes the channel, `HardError` the connection; closing is the
+adapter's next call (`BrokerConnection.refuse`). What must come after the reply waits in the node's list of work.
+Source: AMQP 0-9-1 specification; RabbitMQ documentation, "Consumer Acknowledgements and Publisher Confirms".
+
+Read next: ``core/queues/classic.py``, ``core/connection.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.clock import MS
+from mockbroker.core import arguments as args
+from mockbroker.core import refusals, replies
+from mockbroker.core.dispatch import Consumer, Limiter
+from mockbroker.core.vhost import RESERVED_PREFIX, exchange_class
+from mockbroker.message import Delivery, GetOk, is_persistent
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from mockbroker.core.connection import BrokerConnection
+    from mockbroker.core.exchanges.base import Destination, Exchange
+    from mockbroker.core.queues.base import Queue
+    from mockbroker.core.sinks import ChannelSink
+    from mockbroker.core.timeouts import AckWatch
+    from mockbroker.core.transaction import Transaction
+    from mockbroker.message import Message, Properties
+
+ACK, REQUEUE, DISCARD = "ack", "requeue", "discard"
+"""The three ways to settle a delivery."""
+
+
+class BrokerChannel:
+    """A channel that is open.
+
+    Invariant: `unacked` has the outstanding deliveries in the order of their tags; none is below `_low`.
+    """
+
+    __slots__ = (
+        "_low",
+        "_plain",
+        "_publishable",
+        "_unconfirmed",
+        "confirming",
+        "connection",
+        "consumers",
+        "default_queue",
+        "is_open",
+        "limiter",
+        "next_publish",
+        "next_tag",
+        "node",
+        "number",
+        "prefetch_count",
+        "sink",
+        "transaction",
+        "unacked",
+        "vhost",
+        "watch",
+    )
+
+    def __init__(self, connection: BrokerConnection, number: int, sink: ChannelSink) -> None:
+        self.connection = connection
+        self.node = connection.node
+        self.vhost = connection.vhost
+        self.number = number
+        self.sink = sink
+        self.is_open = True
+        self.next_tag = 1
+        self.unacked: dict[int, Delivery] = {}
+        self._low = 1
+        self.consumers: dict[str, Consumer] = {}
+        self.prefetch_count = 0
+        self.limiter: Limiter | None = None
+        self.watch: AckWatch | None = None
+        self.default_queue: str | None = None
+        self.confirming = False
+        self.next_publish = 1
+        self._unconfirmed: dict[int, None] = {}
+        self.transaction: Transaction | None = None
+        self._publishable: dict[str, Exchange] = {}
+        """Exchanges that this channel was allowed to publish to; forgotten when permissions or exchanges change."""
+        self._plain = True
+        self.update_plain()
+
+    def update_plain(self) -> None:
+        """Find out whether a publish without properties needs nothing but its route."""
+        self._plain = not self.confirming and self.transaction is None and self.node.trace is None
+
+    # -- publishing ----------------------------------------------------------------------------------------------
+
+    def basic_publish(  # noqa: PLR0913 - the fields of basic.publish
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        properties: Properties | None = None,
+        mandatory: bool = False,
+        immediate: bool = False,
+    ) -> None:
+        """Publish a message: route it, enqueue it, assign it to consumers.
+
+        `properties` must not change any more. A mandatory message that no queue takes comes back (312) before its confirm.
+
+        Raises SoftError 404 (no such exchange), 403 (no permission, internal exchange), 406 (a property, the size), HardError 540
+        (immediate). Source: basic.publish; recorded area ``publish``.
+        """
+        source = self._publishable.get(exchange)
+        if properties is None and source is not None and self._plain and not immediate:
+            queues = source.routes.get(routing_key)
+            if queues and len(body) <= self.node.max_message_bytes:
+                message = (exchange, routing_key, body, None, None)
+                for queue in queues:
+                    if queue.plain:
+                        queue.ready.append(message)
+                        if queue.ring.ready:
+                            queue.dispatch()
+                    else:
+                        queue.publish(message)
+                return
+        self._publish(exchange, routing_key, body, properties, mandatory, immediate)
+
+    def _publish(  # noqa: PLR0913 - the fields of basic.publish
+        self,
+        exchange: str,
+        routing_key: str,
+        body: bytes,
+        properties: Properties | None,
+        mandatory: bool,
+        immediate: bool,
+    ) -> None:
+        if immediate:
+            raise refusals.not_implemented("immediate=true")
+        if len(body) > self.node.max_message_bytes:
+            raise refusals.too_large(len(body), self.node.max_message_bytes)
+        source = self._source(exchange, routing_key)
+        expires_ns = None
+        keys: tuple[str, ...] = (routing_key,)
+        headers = None
+        if properties is not None:
+            properties, expires_ns, keys = self._checked_properties(properties, routing_key)
+            headers = properties.get("headers")
+        message: Message = (exchange, routing_key, body, properties, expires_ns)
+        if len(keys) == 1:
+            queues = self.vhost.route(source, routing_key, headers)
+        else:
+            queues = self.vhost.find_route(source, keys, headers)
+        if not queues and source is self.vhost.default_exchange and self.node.fast_replies.deliver(message):
+            mandatory = False
+        if self.transaction is not None:
+            self.transaction.publishes.append((message, queues, mandatory))
+            return
+        self._enqueue(message, queues, mandatory)
+
+    def _source(self, name: str, routing_key: str) -> Exchange:
+        """Return the exchange to publish to, once the user may."""
+        user = self.connection.user
+        source = self._publishable.get(name)
+        if source is None:
+            user.check_name("write", "exchange", name, self.vhost.name)
+            source = self.vhost.exchange(name)
+            if source.internal:
+                raise refusals.internal_exchange(name, self.vhost.name)
+            if not (source.type == "topic" and user.topic_permissions):
+                self._publishable[name] = source
+        if source.type == "topic" and user.topic_permissions:
+            user.check_topic("write", name, self.vhost.name, routing_key, self.connection.topic_variables)
+        return source
+
+    def forget_publishable(self) -> None:
+        """Ask for permission anew: permissions changed, or an exchange is gone."""
+        self._publishable.clear()
+
+    def _checked_properties(
+        self, properties: Properties, routing_key: str
+    ) -> tuple[Properties, int | None, tuple[str, ...]]:
+        """Check what the broker looks at; return the properties to keep, the expiry and all routing keys."""
+        expires_ns = None
+        keys: tuple[str, ...] = (routing_key,)
+        if "reply_to" in properties:
+            properties = self.node.fast_replies.with_reply_name(self, properties)
+        if "user_id" in properties:
+            self.connection.check_user_id(properties["user_id"])
+        if "expiration" in properties:
+            text = properties["expiration"]
+            ttl_ms = args.expiration_ms(text)
+            expires_ns = self.node.clock.now_ns + ttl_ms * MS
+            if self.node.rules.expiration_is_rewritten and text != str(ttl_ms):
+                properties = {**properties, "expiration": str(ttl_ms)}
+        headers = properties.get("headers")
+        if headers and ("CC" in headers or "BCC" in headers):
+            from mockbroker.core.carbon_copies import with_copies  # noqa: PLC0415 - only such messages need it
+
+            properties, keys = with_copies(properties, routing_key)
+        return properties, expires_ns, keys
+
+    def _enqueue(self, message: Message, queues: Iterable[Queue], mandatory: bool) -> bool:
+        """Hand a routed message to its queues; return False when one of them refused it."""
+        trace = self.node.trace
+        if trace is not None:
+            trace.published(self, message, queues)
+        accepted = routed = True
+        if queues:
+            for queue in queues:
+                if not queue.publish(message):
+                    accepted = False
+                    if trace is not None:
+                        trace.refused(queue, message)
+        else:
+            routed = False
+            if mandatory:
+                self.sink.returned(312, "NO_ROUTE", message)
+        if self.confirming:
+            self._note_publish(message, queues if routed else (), accepted)
+        return accepted
+
+    def _note_publish(self, message: Message, queues: Iterable[Queue], accepted: bool) -> None:
+        """Confirm a publish, or see to it that it will be."""
+        tag = self.next_publish
+        self.next_publish = tag + 1
+        if not accepted:
+            self.sink.nacked(tag, False)
+            if self.node.trace is not None:
+                self.node.trace.nacked(self, (tag,))
+            return
+        self._unconfirmed[tag] = None
+        if is_persistent(message) and any(queue.durable for queue in queues):
+            self.node.disk.confirm_after_sync(self, tag)
+        else:
+            self.confirm([tag])
+
+    def confirm(self, tags: list[int]) -> None:
+        """Send publisher confirms: one with multiple where that says the same."""
+        if not self.is_open:
+            return
+        for tag in tags:
+            del self._unconfirmed[tag]
+        if self.node.trace is not None:
+            self.node.trace.confirmed(self, tags)
+        last = tags[-1]
+        if len(tags) > 1 and not any(tag < last for tag in self._unconfirmed):
+            self.sink.confirmed(last, True)
+        else:
+            for tag in tags:
+                self.sink.confirmed(tag, False)
+
+    def confirm_select(self) -> replies.Reply:
+        """Number the publishes from 1 and confirm each. Raises SoftError 406 on a transactional channel."""
+        if self.transaction is not None:
+            raise refusals.cannot_switch("tx", "confirm")
+        self.confirming = True
+        self.update_plain()
+        return replies.CONFIRM_SELECT_OK
+
+    # -- consuming -----------------------------------------------------------------------------------------------
+
+    def basic_qos(
+        self, prefetch_size: int = 0, prefetch_count: int = 0, global_: bool = False
+    ) -> replies.Reply:
+        """Set the prefetch window: of consumers to come, or with `global_` of the whole channel. 0 means without limit.
+
+        Raises HardError 540 for a `prefetch_size`. Source: basic.qos as RabbitMQ means it ("Consumer Prefetch").
+        """
+        if prefetch_size:
+            raise refusals.not_implemented(f"prefetch_size!=0 ({prefetch_size})")
+        if not global_:
+            self.prefetch_count = prefetch_count
+            return replies.BASIC_QOS_OK
+        before = self.limiter
+        if not prefetch_count:
+            self.limiter = None
+        elif before is None:
+            self.limiter = Limiter(prefetch_count, len(self.unacked))
+        else:
+            before.limit = prefetch_count
+        if before is not None and (self.limiter is None or before.in_flight < before.limit):
+            for queue in before.resume():
+                self.node.later(queue.resume, self)
+        return replies.BASIC_QOS_OK
+
+    def basic_consume(  # noqa: PLR0913 - the fields of basic.consume
+        self,
+        queue: str = "",
+        consumer_tag: str = "",
+        no_local: bool = False,
+        no_ack: bool = False,
+        exclusive: bool = False,
+        arguments: dict[str, Any] | None = None,
+        context: Any = None,
+    ) -> replies.BasicConsumeOk:
+        """Start a consumer; its deliveries follow the reply. An empty tag lets the server choose; `no_local` does nothing.
+
+        Raises HardError 530 (tag in use), SoftError 404, 405 (another connection's exclusive queue), 403, 406 (arguments).
+        """
+        if self.node.fast_replies.is_pseudo_queue(queue):
+            tag = consumer_tag or self.node.generate_name("amq.ctag-")
+            self.node.fast_replies.consume(self, tag, no_ack=no_ack, context=context)
+            return replies.BasicConsumeOk(tag)
+        if consumer_tag in self.consumers:
+            raise refusals.tag_in_use(consumer_tag)
+        arguments = arguments or {}
+        name = self._queue_name(queue)
+        self._check("read", "queue", name)
+        target = self._accessible(name)
+        target.check_consume(channel=self, no_ack=no_ack, exclusive=exclusive, arguments=arguments)
+        tag = consumer_tag or self.node.generate_name("amq.ctag-")
+        consumer = Consumer(
+            tag,
+            self,
+            target,
+            ack_required=not no_ack,
+            exclusive=exclusive,
+            prefetch_count=self.prefetch_count,
+            arguments=arguments,
+        )
+        consumer.context = context
+        self.consumers[tag] = consumer
+        if self.node.trace is not None:
+            self.node.trace.consumer_added(consumer)
+        target.add_consumer(consumer)
+        return replies.BasicConsumeOk(tag)
+
+    def basic_cancel(self, consumer_tag: str) -> replies.BasicCancelOk:
+        """End a consumer; what it holds unacknowledged stays with the channel. An unknown tag is answered all the same."""
+        consumer = self.consumers.pop(consumer_tag, None)
+        if consumer is not None:
+            self._end_consumer(consumer)
+        else:
+            self.node.fast_replies.cancel(self, consumer_tag)
+        return replies.BasicCancelOk(consumer_tag)
+
+    def _end_consumer(self, consumer: Consumer) -> None:
+        if self.node.trace is not None:
+            self.node.trace.consumer_cancelled(consumer, by_broker=False)
+        consumer.queue.remove_consumer(consumer)
+
+    def consumer_lost(self, consumer: Consumer) -> None:
+        """The queue of a consumer is gone: tell the client, once the reply to what caused it is out."""
+        del self.consumers[consumer.tag]
+        if self.node.trace is not None:
+            self.node.trace.consumer_cancelled(consumer, by_broker=True)
+        self.node.later(self._tell_cancelled, consumer.tag)
+
+    def _tell_cancelled(self, consumer_tag: str) -> None:
+        if self.is_open:
+            self.sink.consumer_cancelled(consumer_tag)
+
+    def basic_get(self, queue: str = "", no_ack: bool = False) -> GetOk | replies.Reply:
+        """Fetch one message: `GetOk` or get-empty. Raises SoftError 404, 405, 403."""
+        name = self._queue_name(queue)
+        self._check("read", "queue", name)
+        target = self._accessible(name)
+        delivery = target.get(self, no_ack=no_ack)
+        if delivery is None:
+            return replies.BASIC_GET_EMPTY
+        assert isinstance(delivery, GetOk)
+        delivery.message_count = target.ready_count
+        if self.node.trace is not None:
+            self.node.trace.got(self, delivery, no_ack=no_ack)
+        return delivery
+
+    def fetched(
+        self, queue: Queue, message: Message, position: int, *, redelivered: bool, no_ack: bool
+    ) -> GetOk:
+        """Give a fetched message its tag, and enter it in the ledger unless it is acknowledged already."""
+        tag = self.next_tag
+        self.next_tag = tag + 1
+        delivery = GetOk(None, queue, message, position, tag, redelivered)
+        if not no_ack:
+            self.unacked[tag] = delivery
+            if self.watch is not None:
+                self.watch.delivered(delivery)
+        return delivery
+
+    # -- settling ------------------------------------------------------------------------------------------------
+
+    def basic_ack(self, delivery_tag: int = 0, multiple: bool = False) -> None:
+        """Acknowledge one delivery, or with `multiple` all up to it (0: all there are).
+
+        Raises SoftError 406 for a tag that is not outstanding. Cost: what it settles.
+        """
+        if multiple or self.transaction is not None or self.limiter is not None or self.watch is not None:
+            self._settle_tag(delivery_tag, multiple, ACK)
+            return
+        delivery = self.unacked.pop(delivery_tag, None)
+        if delivery is None:
+            raise refusals.unknown_delivery_tag(delivery_tag)
+        queue = delivery.queue
+        if queue.keeps_book:
+            queue.settled(delivery)
+        if self.node.trace is not None:
+            self.node.trace.settled(self, delivery, ACK)
+        consumer = delivery.consumer
+        if consumer is not None:
+            consumer.credit += 1
+            if consumer.parked_at:
+                queue.ring.rejoin(consumer)
+                queue.dispatch()
+
+    def basic_nack(self, delivery_tag: int = 0, multiple: bool = False, requeue: bool = True) -> None:
+        """Return (`requeue`) or drop one delivery, or with `multiple` all up to it: see `basic_ack`."""
+        self._settle_tag(delivery_tag, multiple, REQUEUE if requeue else DISCARD)
+
+    def basic_reject(self, delivery_tag: int = 0, requeue: bool = True) -> None:
+        """Return or drop one delivery. Raises SoftError 406 for a tag that is not outstanding."""
+        self._settle_tag(delivery_tag, False, REQUEUE if requeue else DISCARD)
+
+    def basic_recover(self, requeue: bool = False) -> replies.Reply:
+        """Return all that is outstanding. Raises HardError 540 without `requeue`."""
+        self.basic_recover_async(requeue)
+        return replies.BASIC_RECOVER_OK
+
+    def basic_recover_async(self, requeue: bool = False) -> None:
+        """The same without an answer."""
+        if not requeue:
+            raise refusals.not_implemented("requeue=false")
+        deliveries = self._take_all()
+        self.node.later(self._settle, deliveries, REQUEUE)
+
+    def _settle_tag(self, delivery_tag: int, multiple: bool, how: str) -> None:
+        deliveries = self._take(delivery_tag, multiple)
+        if self.transaction is not None:
+            self.transaction.settlements.append((how, deliveries))
+            return
+        self._settle(deliveries, how)
+
+    def _take(self, tag: int, multiple: bool) -> list[Delivery]:
+        """Take deliveries out of the ledger. Raises SoftError 406, with the ledger as it was."""
+        if multiple and tag == 0:
+            return self._take_all()
+        delivery = self.unacked.get(tag)
+        if delivery is None:
+            raise refusals.unknown_delivery_tag(tag)
+        if not multiple:
+            del self.unacked[tag]
+            return [delivery]
+        take = self.unacked.pop
+        deliveries = [
+            each for number in range(self._low, tag + 1) if (each := take(number, None)) is not None
+        ]
+        self._low = tag + 1
+        return deliveries
+
+    def _take_all(self) -> list[Delivery]:
+        deliveries = list(self.unacked.values())
+        self.unacked.clear()
+        self._low = self.next_tag
+        return deliveries
+
+    def _settle(self, deliveries: list[Delivery], how: str) -> None:
+        """Settle deliveries, queue by queue: credit returns, the queue does its part, and deliveries go on."""
+        trace = self.node.trace
+        parts: dict[Queue, list[Delivery]] = {}
+        released = 0
+        for delivery in deliveries:
+            parts.setdefault(delivery.queue, []).append(delivery)
+            released += delivery.consumer is not None
+            if trace is not None:
+                trace.settled(self, delivery, how)
+        for queue, part in parts.items():
+            self._settle_in(queue, part, how)
+        if self.watch is not None:
+            self.watch.settled()
+        if self.limiter is not None and released:
+            for queue in self.limiter.release(released):
+                queue.resume(self)
+
+    def _settle_in(self, queue: Queue, deliveries: list[Delivery], how: str) -> None:
+        parked: dict[Consumer, None] = {}
+        for delivery in deliveries:
+            consumer = delivery.consumer
+            if consumer is not None:
+                consumer.credit += 1
+                if consumer.parked_at:
+                    parked[consumer] = None
+        if how == ACK:
+            if queue.keeps_book:
+                for delivery in deliveries:
+                    queue.settled(delivery)
+        elif how == REQUEUE:
+            if parked:
+                queue.unpark(parked)
+            queue.requeue(deliveries)
+            return
+        else:
+            queue.discard(deliveries)
+        if parked:
+            queue.unpark(parked)
+            queue.dispatch()
+
+    # -- transactions --------------------------------------------------------------------------------------------
+
+    def tx_select(self) -> replies.Reply:
+        """Make the channel transactional. Raises SoftError 406 on a channel that confirms."""
+        if self.confirming:
+            raise refusals.cannot_switch("confirm", "tx")
+        if self.transaction is None:
+            self._begin()
+        return replies.TX_SELECT_OK
+
+    def _begin(self) -> None:
+        from mockbroker.core.transaction import Transaction  # noqa: PLC0415 - few channels need it
+
+        self.transaction = Transaction()
+        self.update_plain()
+
+    def tx_commit(self) -> replies.Reply:
+        """Carry the transaction out, publishes first; what is persistent is on disk then.
+
+        Raises SoftError 406 when the channel is not transactional, or when a queue refused a message: the rest is done then.
+        """
+        if self.transaction is None:
+            raise refusals.not_transactional()
+        done, partial = self.transaction, False
+        self._begin()
+        for message, queues, mandatory in done.publishes:
+            left = tuple(queue for queue in queues if not queue.is_deleted)
+            if mandatory and queues and not left and self.node.rules.lost_queue_fails_commit:
+                partial = True
+                continue
+            partial = not self._enqueue(message, left, mandatory) or partial
+        for how, deliveries in done.settlements:
+            self._settle(deliveries, how)
+        self.node.disk.sync()
+        if partial:
+            raise refusals.partial_commit()
+        return replies.TX_COMMIT_OK
+
+    def tx_rollback(self) -> replies.Reply:
+        """Forget the transaction: nothing is published, and what was settled in it is outstanding again."""
+        if self.transaction is None:
+            raise refusals.not_transactional()
+        self._restore(self.transaction.deliveries)
+        self._begin()
+        return replies.TX_ROLLBACK_OK
+
+    def _restore(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            for delivery in deliveries:
+                self.unacked[delivery.delivery_tag] = delivery
+            self.unacked = dict(sorted(self.unacked.items()))
+            self._low = min(self._low, next(iter(self.unacked)))
+
+    # -- queues --------------------------------------------------------------------------------------------------
+
+    def queue_declare(  # noqa: PLR0913 - the fields of queue.declare
+        self,
+        queue: str = "",
+        passive: bool = False,
+        durable: bool = False,
+        exclusive: bool = False,
+        auto_delete: bool = False,
+        arguments: dict[str, Any] | None = None,
+    ) -> replies.QueueDeclareOk:
+        """Declare a queue, or look whether it is there (`passive`). An empty name lets the server choose one.
+
+        Raises SoftError 404 (passive), 405 (locked), 406 (not equivalent, or arguments), 403 (reserved name, permission).
+        """
+        queue = queue.replace("\r", "").replace("\n", "")
+        fast_replies = self.node.fast_replies
+        if fast_replies.is_reply_name(queue):
+            return fast_replies.declare(self, queue)
+        if passive:
+            target = self.vhost.queue(queue)
+            target.check_access(self.connection)
+            target.lease.renew()
+        else:
+            target = self._declare(queue, durable and not exclusive, exclusive, auto_delete, arguments or {})
+        self.default_queue = target.name
+        return replies.QueueDeclareOk(target.name, target.ready_count, len(target.ring))
+
+    def _declare(
+        self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: dict[str, Any]
+    ) -> Queue:
+        if name.startswith(RESERVED_PREFIX):
+            raise refusals.reserved_name("queue", name)
+        server_named = not name
+        if server_named:
+            name = self.node.generate_name("amq.gen-")
+        self._check("configure", "queue", name)
+        owner = self.connection if exclusive else None
+        there = self.vhost.queues.get(name)
+        if there is not None:
+            self.vhost.check_same_queue(
+                there, durable=durable, exclusive_to=owner, auto_delete=auto_delete, arguments=arguments
+            )
+            there.lease.renew()
+            return there
+        self.node.limits.check_new_queue(self.vhost, name)
+        dead_letter_exchange = args.exchange_argument(
+            args.DEAD_LETTER_EXCHANGE, "queue", name, self.vhost.name, arguments
+        )
+        if dead_letter_exchange is not None:
+            self._check("read", "queue", name)
+            self._check("write", "exchange", dead_letter_exchange)
+        return self.vhost.declare_queue(
+            name,
+            durable=durable,
+            exclusive_to=owner,
+            auto_delete=auto_delete,
+            arguments=arguments,
+            server_named=server_named,
+        )
+
+    def queue_bind(
+        self,
+        queue: str = "",
+        exchange: str = "",
+        routing_key: str = "",
+        arguments: dict[str, Any] | None = None,
+    ) -> replies.Reply:
+        """Bind a queue to an exchange. Raises SoftError 404, 405, 403 (default exchange, permission), 406 (arguments)."""
+        name = self._queue_name(queue)
+        if not queue and not routing_key:
+            routing_key = name
+        source = self._binding_source("queue", name, exchange, routing_key)
+        self._bind(source, exchange, self.vhost.queues.get(name), "queue", name, routing_key, arguments)
+        return replies.QUEUE_BIND_OK
+
+    def queue_unbind(
+        self,
+        queue: str = "",
+        exchange: str = "",
+        routing_key: str = "",
+        arguments: dict[str, Any] | None = None,
+    ) -> replies.Reply:
+        """Remove a binding; whatever is missing is no error. Raises SoftError 405, 403."""
+        name = self._queue_name(queue)
+        if not queue and not routing_key:
+            routing_key = name
+        source = self._binding_source("queue", name, exchange, routing_key)
+        target = self.vhost.queues.get(name)
+        if source is not None and target is not None:
+            target.check_access(self.connection)
+            self.vhost.unbind(source, target, routing_key, arguments or {})
+        return replies.QUEUE_UNBIND_OK
+
+    def _binding_source(self, kind: str, destination: str, source: str, routing_key: str) -> Exchange | None:
+        """Check a binding's ends; return its source, None when it is not there."""
+        if not source or (kind == "exchange" and not destination):
+            raise refusals.default_exchange()
+        self._check("write", kind, destination)
+        self._check("read", "exchange", source)
+        exchange = self.vhost.exchanges.get(source)
+        user = self.connection.user
+        if exchange is not None and exchange.type == "topic" and user.topic_permissions:
+            user.check_topic("read", source, self.vhost.name, routing_key, self.connection.topic_variables)
+        return exchange
+
+    def _bind(  # noqa: PLR0913 - two ends by name and, where they are there, by object
+        self,
+        source: Exchange | None,
+        source_name: str,
+        destination: Destination | None,
+        kind: str,
+        name: str,
+        routing_key: str,
+        arguments: dict[str, Any] | None,
+    ) -> None:
+        if source is None:
+            raise refusals.not_found("exchange", source_name, self.vhost.name)
+        if destination is None:
+            raise refusals.not_found(kind, name, self.vhost.name)
+        if kind == "queue":
+            self.vhost.queues[name].check_access(self.connection)
+        self.vhost.bind(source, destination, routing_key, arguments or {})
+
+    def queue_purge(self, queue: str = "") -> replies.QueuePurgeOk:
+        """Drop the ready messages; what is unacknowledged stays. Raises SoftError 404, 405, 403."""
+        name = self._queue_name(queue)
+        self._check("read", "queue", name)
+        return replies.QueuePurgeOk(self._accessible(name).purge())
+
+    def queue_delete(
+        self, queue: str = "", if_unused: bool = False, if_empty: bool = False
+    ) -> replies.QueueDeleteOk:
+        """Delete a queue; one that is not there is no error. Raises SoftError 405, 403, 406 (in use, not empty)."""
+        name = self._queue_name(queue)
+        self._check("configure", "queue", name)
+        target = self.vhost.queues.get(name)
+        if target is None:
+            return replies.QueueDeleteOk(0)
+        target.check_access(self.connection)
+        target.check_delete(if_unused=if_unused, if_empty=if_empty)
+        return replies.QueueDeleteOk(self.vhost.delete_queue(target))
+
+    # -- exchanges -----------------------------------------------------------------------------------------------
+
+    def exchange_declare(  # noqa: PLR0913 - the fields of exchange.declare
+        self,
+        exchange: str = "",
+        type: str = "direct",  # noqa: A002 - the protocol's name
+        passive: bool = False,
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: dict[str, Any] | None = None,
+    ) -> replies.Reply:
+        """Declare an exchange, or look whether it is there (`passive`).
+
+        Raises SoftError 404 (passive), 406 (not equivalent), 403 (default exchange, reserved name, permission); an unknown type
+        is a HardError 503 or a SoftError 406, as the rules have it.
+        """
+        exchange = exchange.replace("\r", "").replace("\n", "")
+        if passive:
+            if not exchange:
+                raise refusals.default_exchange()
+            self.vhost.exchange(exchange)
+            return replies.EXCHANGE_DECLARE_OK
+        if exchange_class(type) is None:
+            raise refusals.unknown_exchange_type(type, self.node.rules)
+        if not exchange:
+            raise refusals.default_exchange()
+        arguments = arguments or {}
+        self._check("configure", "exchange", exchange)
+        if exchange not in self.vhost.exchanges and not exchange.startswith(RESERVED_PREFIX):
+            alternate = args.exchange_argument(
+                args.ALTERNATE_EXCHANGE, "exchange", exchange, self.vhost.name, arguments
+            )
+            if alternate is not None:
+                self._check("read", "exchange", exchange)
+                self._check("write", "exchange", alternate)
+        self.vhost.declare_exchange(
+            exchange, type, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
+        )
+        return replies.EXCHANGE_DECLARE_OK
+
+    def exchange_delete(self, exchange: str = "", if_unused: bool = False) -> replies.Reply:
+        """Delete an exchange; one that is not there is no error. Raises SoftError 403, 406 (in use)."""
+        if not exchange:
+            raise refusals.default_exchange()
+        if exchange.startswith(RESERVED_PREFIX):
+            raise refusals.system_exchange(exchange, self.vhost.name)
+        self._check("configure", "exchange", exchange)
+        self.vhost.delete_exchange(exchange, if_unused=if_unused)
+        return replies.EXCHANGE_DELETE_OK
+
+    def exchange_bind(
+        self,
+        destination: str = "",
+        source: str = "",
+        routing_key: str = "",
+        arguments: dict[str, Any] | None = None,
+    ) -> replies.Reply:
+        """Bind an exchange to another. Raises SoftError 404, 403, 406 (arguments)."""
+        start = self._binding_source("exchange", destination, source, routing_key)
+        end = self.vhost.exchanges.get(destination)
+        self._bind(start, source, end, "exchange", destination, routing_key, arguments)
+        return replies.EXCHANGE_BIND_OK
+
+    def exchange_unbind(
+        self,
+        destination: str = "",
+        source: str = "",
+        routing_key: str = "",
+        arguments: dict[str, Any] | None = None,
+    ) -> replies.Reply:
+        """Remove a binding between exchanges; whatever is missing is no error. Raises SoftError 403."""
+        start = self._binding_source("exchange", destination, source, routing_key)
+        end = self.vhost.exchanges.get(destination)
+        if start is not None and end is not None:
+            self.vhost.unbind(start, end, routing_key, arguments or {})
+        return replies.EXCHANGE_UNBIND_OK
+
+    # -- helpers, and the end ------------------------------------------------------------------------------------
+
+    def channel_flow(self, active: bool = True) -> replies.ChannelFlowOk:
+        """Answer channel.flow. RabbitMQ cannot be asked to stop: HardError 540 for `active` false."""
+        if not active:
+            raise refusals.not_implemented("active=false")
+        return replies.ChannelFlowOk(True)
+
+    def _queue_name(self, name: str) -> str:
+        """An empty name means the queue that the channel declared last. Raises SoftError 404 when there is none."""
+        if name:
+            return name
+        if self.default_queue is None:
+            raise refusals.no_previous_queue()
+        return self.default_queue
+
+    def _accessible(self, name: str) -> Queue:
+        queue = self.vhost.queue(name)
+        queue.check_access(self.connection)
+        return queue
+
+    def _check(self, permission: str, kind: str, name: str) -> None:
+        self.connection.user.check_name(permission, kind, name, self.vhost.name)
+
+    def close(self) -> replies.Reply:
+        """End the channel: consumers go, what is unacknowledged returns to its queues in order, a transaction is forgotten."""
+        self.is_open = False
+        del self.connection.channels[self.number]
+        self.node.fast_replies.channel_closed(self)
+        self.node.disk.forget(self)
+        if self.watch is not None:
+            self.watch.stop()
+        consumers = list(self.consumers.values())
+        self.consumers.clear()
+        for consumer in consumers:
+            self._end_consumer(consumer)
+        if self.transaction is not None:
+            self._restore(self.transaction.deliveries)
+            self.transaction = None
+        self.limiter = None
+        self.watch = None
+        deliveries = self._take_all()
+        self._settle(deliveries, REQUEUE)
+        if self.node.trace is not None:
+            self.node.trace.channel_closed(self)
+        return replies.CHANNEL_CLOSE_OK
+
+    @property
+    def outstanding(self) -> list[Delivery]:
+        """What is unacknowledged, or settled in a transaction that is not committed."""
+        deliveries = list(self.unacked.values())
+        return deliveries if self.transaction is None else deliveries + self.transaction.deliveries
+
+    def check(self) -> None:
+        """Assert the channel's invariants."""
+        tags = list(self.unacked)
+        assert tags == sorted(tags), f"{self!r} has its ledger out of order"
+        assert not tags or self._low <= tags[0] <= tags[-1] < self.next_tag, (
+            f"{self!r} has a tag out of range"
+        )
+        held: dict[Consumer, int] = {}
+        for delivery in self.outstanding:
+            if delivery.consumer is not None:
+                held[delivery.consumer] = held.get(delivery.consumer, 0) + 1
+        for tag, consumer in self.consumers.items():
+            assert consumer.tag == tag, f"{consumer!r} is filed under {tag!r}"
+            assert consumer in consumer.queue.ring.all, f"{consumer!r} is unknown to its queue"
+            if consumer.is_limited:
+                used = held.get(consumer, 0)
+                assert used <= consumer.prefetch_count, f"{consumer!r} holds {used}"
+                assert consumer.credit == consumer.prefetch_count - used, (
+                    f"{consumer!r} has credit {consumer.credit}"
+                )
+        assert self._plain == (not self.confirming and self.transaction is None and self.node.trace is None)
+
+    def __repr__(self) -> str:
+        return f"<channel {self.number} of {self.connection.name}: {len(self.unacked)} unacked>"

@@ -1,0 +1,128 @@
+"""The broker's end of a connection: who is there, in which virtual host, with which channels.
+
+Owns: the channels by number, and what ends with the connection: they and its exclusive queues.
+Refuses to know: sockets, frames and handshakes.
+
+Read next: ``core/channel.py``, ``core/node.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import refusals
+from mockbroker.core.channel import BrokerChannel
+from mockbroker.core.timeouts import AckWatch
+from mockbroker.errors import SoftError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mockbroker.core.access import User
+    from mockbroker.core.node import Node
+    from mockbroker.core.sinks import ChannelSink, ConnectionSink
+    from mockbroker.core.vhost import VHost
+    from mockbroker.errors import AMQPError
+
+
+class BrokerConnection:
+    """A connection that is open."""
+
+    __slots__ = (
+        "channels",
+        "client_properties",
+        "is_open",
+        "name",
+        "node",
+        "opened_ns",
+        "peer_host",
+        "sink",
+        "user",
+        "vhost",
+    )
+
+    def __init__(  # noqa: PLR0913 - what a connection is made of
+        self,
+        node: Node,
+        sink: ConnectionSink,
+        user: User,
+        vhost: VHost,
+        client_properties: dict[str, Any],
+        *,
+        peer_host: str,
+        name: str,
+    ) -> None:
+        self.node = node
+        self.sink = sink
+        self.user = user
+        self.vhost = vhost
+        self.client_properties = client_properties
+        self.peer_host = peer_host
+        self.name = name
+        self.opened_ns = node.clock.now_ns
+        self.is_open = True
+        self.channels: dict[int, BrokerChannel] = {}
+
+    def has_capability(self, name: str) -> bool:
+        """Whether the client announced a capability, such as ``consumer_cancel_notify``."""
+        capabilities = self.client_properties.get("capabilities")
+        return isinstance(capabilities, dict) and capabilities.get(name) is True
+
+    @property
+    def topic_variables(self) -> dict[str, str]:
+        """What stands for the variables in a topic permission."""
+        return {"username": self.user.name, "vhost": self.vhost.name}
+
+    def check_user_id(self, user_id: str) -> None:
+        """Refuse a message in somebody else's name: SoftError 406, unless the user has the tag ``impersonator``."""
+        if user_id != self.user.name and "impersonator" not in self.user.tags:
+            raise refusals.user_id_mismatch(user_id, self.user.name)
+
+    def open_channel(self, number: int, sink: ChannelSink) -> BrokerChannel:
+        """Open a channel; the number must be free. Raises HardError 530 above the user's limit."""
+        self.node.limits.check_new_channel(self.user)
+        channel = BrokerChannel(self, number, sink)
+        if self.node.consumer_timeout_ms is not None:
+            channel.watch = AckWatch(channel, self.node.consumer_timeout_ms)
+        self.channels[number] = channel
+        if self.node.trace is not None:
+            self.node.trace.channel_opened(channel)
+        return channel
+
+    def refuse(self, channel: BrokerChannel | None, error: AMQPError) -> None:
+        """Do what an error asks for: end the channel, or the connection. The client has been told."""
+        if isinstance(error, SoftError) and channel is not None:
+            if channel.is_open:
+                channel.close()
+        else:
+            self.close()
+
+    def close_channel(self, channel: BrokerChannel, error: SoftError) -> None:
+        """End a channel of the broker's own accord, and tell the client."""
+        channel.sink.closed(error)
+        channel.close()
+        self.node.drain()
+
+    def close(self) -> None:
+        """End the connection in good order: its channels, then its exclusive queues."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        for channel in list(self.channels.values()):
+            channel.close()
+        self.node.connection_gone(self)
+        for queue in [each for each in self.vhost.queues.values() if each.exclusive_to is self]:
+            if not queue.is_deleted:
+                self.vhost.delete_queue(queue, "exclusive")
+
+    def drop(self) -> None:
+        """The link is lost: the same, without a goodbye."""
+        self.close()
+
+    def check(self) -> None:
+        """Assert the connection's invariants."""
+        for number, channel in self.channels.items():
+            assert channel.number == number, f"{channel!r} is filed under {number}"
+            channel.check()
+
+    def __repr__(self) -> str:
+        return f"<connection {self.name} of {self.user.name!r} in {self.vhost.name!r}: {len(self.channels)} channels>"

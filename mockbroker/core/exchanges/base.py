@@ -1,0 +1,209 @@
+"""What all exchange types share: properties, bindings, and the memory of routes.
+
+Owns: the bindings of one exchange as their source, and the routes found so far.
+Refuses to know: how keys match (each type's room) and what happens to a message that is routed. `route` answers
+destinations and never delivers.
+
+Read next: ``core/exchanges/topic.py``, ``core/vhost.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.values import LongString
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from mockbroker.core.queues.base import Queue
+    from mockbroker.core.vhost import VHost
+
+    Destination = Queue | "Exchange"
+
+ROUTES_KEPT = 10_000
+"""How many routes an exchange remembers before it forgets them all: programs that never repeat a key stay small."""
+
+
+class Binding:
+    """One binding. Two bindings are the same when source, destination, key and arguments are."""
+
+    __slots__ = ("arguments", "destination", "routing_key", "source")
+
+    def __init__(
+        self, source: Exchange, destination: Destination, routing_key: str, arguments: dict[str, Any]
+    ) -> None:
+        self.source = source
+        self.destination = destination
+        self.routing_key = routing_key
+        self.arguments = arguments
+
+    @property
+    def identity(self) -> tuple[str, str, str, str]:
+        """What tells bindings of one source apart, in a form that sorts."""
+        destination = self.destination
+        return (destination.kind, destination.name, self.routing_key, canonical_text(self.arguments))
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether it survives a restart: when both its ends do."""
+        return self.source.durable and self.destination.durable
+
+    def __repr__(self) -> str:
+        return f"<Binding {self.source.name!r} -> {self.destination.name!r} key={self.routing_key!r}>"
+
+
+def canonical(value: Any) -> Any:
+    """Return a table value in a form in which equal means: RabbitMQ takes the two for the same.
+
+    Integers compare by value whatever their width, a byte array equals a string of the same bytes, and numbers of
+    different kinds never do. Source: recorded scenarios ``exchanges/headers-types-*``.
+    """
+    if isinstance(value, bool):
+        return ("bool", value)
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, float):
+        return ("float", float(value))
+    if isinstance(value, bytes | LongString):
+        return bytes(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, dict):
+        return ("table", tuple(sorted((key, canonical(item)) for key, item in value.items())))
+    if isinstance(value, list | tuple):
+        return ("array", tuple(map(canonical, value)))
+    return ("void",)
+
+
+def canonical_text(arguments: dict[str, Any]) -> str:
+    """Return the canonical form of arguments as a text that sorts, whatever the types in it."""
+    return repr(canonical(arguments)[1]) if arguments else ""
+
+
+class Exchange:
+    """An exchange of one virtual host. A type's class says how `route` finds destinations.
+
+    Invariant: `routes` holds only what `VHost.find_route` would find now; whoever changes a binding forgets the routes.
+    """
+
+    __slots__ = (
+        "_bindings",
+        "alternate",
+        "arguments",
+        "auto_delete",
+        "durable",
+        "internal",
+        "name",
+        "routes",
+        "vhost",
+    )
+    kind = "exchange"
+    type = ""
+    routes_by_key = True
+    """Whether the routing key alone decides; otherwise nothing is remembered."""
+
+    def __init__(
+        self,
+        vhost: VHost,
+        name: str,
+        *,
+        durable: bool = False,
+        auto_delete: bool = False,
+        internal: bool = False,
+        arguments: dict[str, Any] | None = None,
+    ) -> None:
+        self.vhost = vhost
+        self.name = name
+        self.durable = durable
+        self.auto_delete = auto_delete
+        self.internal = internal
+        self.arguments = arguments or {}
+        self.alternate: str | None = None
+        """The alternate exchange in force, by argument or policy; `VHost` keeps it up to date."""
+        self.routes: dict[str, tuple[Queue, ...]] = {}
+        self._bindings: dict[tuple[str, str, str, str], Binding] = {}
+
+    def route(self, routing_key: str, headers: dict[str, Any] | None) -> Iterable[Destination]:
+        """Return this exchange's own destinations for a message, each once, in a fixed order."""
+        raise NotImplementedError
+
+    def check_binding(self, arguments: dict[str, Any]) -> None:
+        """Refuse arguments that a binding from this exchange cannot have (SoftError 406)."""
+
+    def bind(self, binding: Binding) -> bool:
+        """Add a binding; return False when it was there already."""
+        identity = binding.identity
+        if identity in self._bindings:
+            return False
+        self._bindings[identity] = binding
+        self._add(binding)
+        return True
+
+    def unbind(self, binding: Binding) -> bool:
+        """Remove the binding that is the same as `binding`; return False when there was none."""
+        there = self._bindings.pop(binding.identity, None)
+        if there is None:
+            return False
+        self._remove(there)
+        return True
+
+    def _add(self, binding: Binding) -> None:
+        raise NotImplementedError
+
+    def _remove(self, binding: Binding) -> None:
+        raise NotImplementedError
+
+    @property
+    def bindings(self) -> list[Binding]:
+        """The bindings from this exchange, oldest first."""
+        return list(self._bindings.values())
+
+    @property
+    def has_bindings(self) -> bool:
+        """Whether anything is bound: what if_unused asks for."""
+        return bool(self._bindings)
+
+    def remember(self, routing_key: str, queues: tuple[Queue, ...]) -> None:
+        """Keep a route that was found."""
+        if len(self.routes) >= ROUTES_KEPT:
+            self.routes.clear()
+        self.routes[routing_key] = queues
+
+    def forget_routes(self) -> None:
+        """Drop the memory of routes: something that they depend on has changed."""
+        self.routes.clear()
+
+    def check(self) -> None:
+        """Assert the exchange's invariants."""
+        for identity, binding in self._bindings.items():
+            assert binding.identity == identity, f"{binding!r} is filed under {identity!r}"
+            assert binding.source is self, f"{binding!r} is in the book of {self.name!r}"
+        for key, queues in self.routes.items():
+            found = self.vhost.find_route(self, (key,), None)
+            assert queues == found, f"exchange {self.name!r} remembers {queues!r} for {key!r}, not {found!r}"
+
+    def __repr__(self) -> str:
+        flags = [name for name in ("durable", "auto_delete", "internal") if getattr(self, name)]
+        shown = f" {' '.join(flags)}" if flags else ""
+        return f"<Exchange {self.name!r} {self.type}{shown}, {len(self._bindings)} bindings>"
+
+
+class CountedDestinations:
+    """Destinations with the number of bindings that lead to each: one is gone with its last binding."""
+
+    __slots__ = ("counts",)
+
+    def __init__(self) -> None:
+        self.counts: dict[Destination, int] = {}
+
+    def add(self, destination: Destination) -> None:
+        """Count one more binding to `destination`."""
+        self.counts[destination] = self.counts.get(destination, 0) + 1
+
+    def remove(self, destination: Destination) -> None:
+        """Count one binding less."""
+        if self.counts[destination] == 1:
+            del self.counts[destination]
+        else:
+            self.counts[destination] -= 1

@@ -1,0 +1,85 @@
+"""Headers exchanges: the binding's arguments are compared with the message's headers.
+
+Owns: what ``x-match`` means. Refuses to know: routing keys.
+Source: RabbitMQ documentation, "Exchanges: Headers Exchanges"; recorded scenarios ``exchanges/headers-*``.
+
+Read next: ``core/exchanges/base.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import refusals
+from mockbroker.core.exchanges.base import Exchange, canonical
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from mockbroker.core.exchanges.base import Binding, Destination
+    from mockbroker.core.vhost import VHost
+
+_MATCH = "x-match"
+_KINDS = ("all", "any", "all-with-x", "any-with-x")
+
+
+class _Matcher:
+    """The compiled arguments of one binding."""
+
+    __slots__ = ("any_is_enough", "binding", "pairs")
+
+    def __init__(self, binding: Binding) -> None:
+        arguments = binding.arguments
+        kind = arguments.get(_MATCH, "all")
+        self.binding = binding
+        self.any_is_enough = kind in ("any", "any-with-x")
+        with_x = kind in ("all-with-x", "any-with-x")
+        self.pairs = [
+            (name, None if value is None else canonical(value))
+            for name, value in arguments.items()
+            if name != _MATCH and (with_x or not name.startswith("x-"))
+        ]
+
+    def matches(self, headers: dict[str, Any]) -> bool:
+        """Whether a message with these (canonical) headers matches; a void value asks for presence alone."""
+        results = (
+            name in headers and (wanted is None or headers[name] == wanted) for name, wanted in self.pairs
+        )
+        return any(results) if self.any_is_enough else all(results)
+
+
+class HeadersExchange(Exchange):
+    """Routes by headers; the cost is proportional to the number of bindings."""
+
+    __slots__ = ("_matchers",)
+    type = "headers"
+    routes_by_key = False
+
+    def __init__(self, vhost: VHost, name: str, **properties: Any) -> None:
+        super().__init__(vhost, name, **properties)
+        self._matchers: dict[tuple[str, str, str, str], _Matcher] = {}
+
+    def check_binding(self, arguments: dict[str, Any]) -> None:
+        """Refuse an x-match that is no string or none of the four words (SoftError 406)."""
+        if _MATCH not in arguments:
+            return
+        kind = arguments[_MATCH]
+        if not isinstance(kind, str):
+            raise refusals.bad_match_type(kind)
+        if kind not in _KINDS:
+            raise refusals.bad_match_value(kind)
+
+    def route(self, routing_key: str, headers: dict[str, Any] | None) -> Iterable[Destination]:
+        """Return the destinations of all bindings whose arguments match."""
+        compared = {name: canonical(value) for name, value in headers.items()} if headers else {}
+        return {
+            matcher.binding.destination: None
+            for matcher in self._matchers.values()
+            if matcher.matches(compared)
+        }
+
+    def _add(self, binding: Binding) -> None:
+        self._matchers[binding.identity] = _Matcher(binding)
+
+    def _remove(self, binding: Binding) -> None:
+        del self._matchers[binding.identity]

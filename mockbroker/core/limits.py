@@ -1,0 +1,71 @@
+"""Limits on numbers: of queues and connections in a virtual host, of connections and channels of a user.
+
+Owns: the checks and their wording. Refuses to know: who sets a limit; it stands with the virtual host or the user.
+Source: RabbitMQ documentation, "Virtual Hosts: Limits", "Access Control: User Limits"; recorded area ``limits``.
+
+Read next: ``core/node.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.errors import HardError, SoftError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mockbroker.core.access import User
+    from mockbroker.core.node import Node
+    from mockbroker.core.vhost import VHost
+
+VHOST_LIMITS = ("max-connections", "max-queues")
+USER_LIMITS = ("max-connections", "max-channels")
+
+
+def _is_reached(limit: int | None, count: int) -> bool:
+    """Whether one more would be too many; a negative limit is none."""
+    return limit is not None and limit >= 0 and count >= limit
+
+
+class Limits:
+    """Checks a node's limits before something new is let in."""
+
+    __slots__ = ("_node",)
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def check_new_queue(self, vhost: VHost, name: str) -> None:
+        """Refuse a queue above the virtual host's limit: SoftError 406."""
+        limit = vhost.limits.get("max-queues")
+        if _is_reached(limit, len(vhost.queues)):
+            raise SoftError(
+                "PRECONDITION_FAILED",
+                f"cannot declare queue '{name}': queue limit in vhost '{vhost.name}' ({limit}) is reached",
+            )
+
+    def check_new_connection(self, vhost: VHost, user: User) -> None:
+        """Refuse a connection above the virtual host's or the user's limit: HardError 530."""
+        connections = self._node.connections
+        limit = vhost.limits.get("max-connections")
+        if _is_reached(limit, sum(each.vhost is vhost for each in connections)):
+            raise HardError(
+                "NOT_ALLOWED",
+                f"access to vhost '{vhost.name}' refused for user '{user.name}': connection limit ({limit}) is reached",
+            )
+        limit = user.limits.get("max-connections")
+        if _is_reached(limit, sum(each.user is user for each in connections)):
+            raise HardError(
+                "NOT_ALLOWED",
+                f"Connection refused for user '{user.name}': user connection limit ({limit}) is reached",
+            )
+
+    def check_new_channel(self, user: User) -> None:
+        """Refuse a channel above the user's limit: HardError 530."""
+        limit = user.limits.get("max-channels")
+        if limit is None:
+            return
+        count = sum(len(each.channels) for each in self._node.connections if each.user is user)
+        if _is_reached(limit, count):
+            raise HardError(
+                "NOT_ALLOWED",
+                f"number of channels opened for user '{user.name}' has reached the maximum allowed user limit of ({limit})",
+            )

@@ -1,0 +1,387 @@
+"""The node: the whole broker. It composes the other rooms and carries out one step at a time.
+
+Owns: virtual hosts, users, connections, the list of work that follows an operation, and the ways down and up again.
+Refuses to know: who calls. Adapters do an operation, send its reply, then call `drain`; when their input is drained,
+`input_drained`.
+
+Read next: ``core/vhost.py``, ``core/connection.py``, ``core/storage.py``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from mockbroker.clock import NS, to_ns
+from mockbroker.core import refusals
+from mockbroker.core.access import Permissions, User, is_local
+from mockbroker.core.connection import BrokerConnection
+from mockbroker.core.fast_replies import FastReplies
+from mockbroker.core.limits import Limits
+from mockbroker.core.storage import Disk
+from mockbroker.core.vhost import VHost
+from mockbroker.errors import LivelockError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+    from typing import Any
+
+    from mockbroker.clock import Clock
+    from mockbroker.core.queues.base import Queue
+    from mockbroker.core.sinks import ConnectionSink
+    from mockbroker.message import Delivery
+    from mockbroker.rules import Rules
+
+EPOCH_S = 1_735_689_600
+"""What time it is at virtual time 0 unless told otherwise: 2025-01-01T00:00:00Z."""
+
+LONGEST_STEP = 10_000_000
+"""How many pieces of work one operation may cause before the broker gives up: no legal step comes near."""
+
+_NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+class Node:
+    """One broker.
+
+    `epoch_s` is the time of day at virtual time 0, in seconds since 1970; `sync_interval` (seconds) bounds how long a
+    write waits for the disk; `loopback_users` may come only from this host; `consumer_timeout_ms` is None for never.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a server's configuration file would say
+        self,
+        rules: Rules,
+        clock: Clock,
+        *,
+        seed: int = 0,
+        epoch_s: int = EPOCH_S,
+        sync_interval: float = 0.2,
+        loopback_users: tuple[str, ...] = ("guest",),
+        consumer_timeout_ms: int | None = None,
+        max_message_bytes: int | None = None,
+    ) -> None:
+        self.rules = rules
+        self.clock = clock
+        self.seed = seed
+        self.epoch_s = epoch_s
+        self.loopback_users = loopback_users
+        self.consumer_timeout_ms = consumer_timeout_ms
+        self.max_message_bytes = rules.max_message_bytes if max_message_bytes is None else max_message_bytes
+        self.trace: Any = None
+        """Who is told of every change (``events.Recorder``), None while nobody listens."""
+        self.is_running = True
+        self.connections: list[BrokerConnection] = []
+        self.limits = Limits(self)
+        self.fast_replies = FastReplies(self)
+        self.disk = Disk(clock, to_ns(sync_interval), self._synced)
+        self.work: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        """What is left to do once the reply to the present operation is out, in order."""
+        self._is_draining = False
+        self._random: Random | None = None
+        self._next_port = 50_000
+        guest = User("guest", "guest", ("administrator",))
+        guest.permissions["/"] = Permissions()
+        self.users: dict[str, User] = {"guest": guest}
+        self.vhosts: dict[str, VHost] = {"/": VHost(self, "/")}
+
+    # -- one step ------------------------------------------------------------------------------------------------
+
+    def later(self, callback: Callable[..., object], *args: Any) -> None:
+        """Put a piece of work at the end of the list."""
+        self.work.append((callback, args))
+
+    def drain(self) -> None:
+        """Do what the last operation left to do after its reply.
+
+        Raises `LivelockError` when that has no end.
+        """
+        if self._is_draining:
+            return
+        self._is_draining = True
+        try:
+            work = self.work
+            done = 0
+            while work:
+                callback, args = work.popleft()
+                callback(*args)
+                done += 1
+                if done > LONGEST_STEP:
+                    raise LivelockError(
+                        f"one operation caused more than {LONGEST_STEP} others, the last {callback!r}"
+                    )
+        finally:
+            self._is_draining = False
+
+    def input_drained(self) -> None:
+        """No more input at this instant: the disk syncs if somebody waits for a confirm."""
+        if self.disk.is_awaited:
+            self.disk.sync()
+
+    def _synced(self) -> None:
+        if self.trace is not None:
+            self.trace.synced()
+
+    @property
+    def wall_time_s(self) -> int:
+        """The time of day, in whole seconds since 1970."""
+        return self.epoch_s + self.clock.now_ns // NS
+
+    @property
+    def random(self) -> Random:
+        """The one source of chance, made from the seed."""
+        if self._random is None:
+            from random import Random  # noqa: PLC0415 - many short-lived brokers never need it
+
+            self._random = Random(self.seed)
+        return self._random
+
+    def generate_name(self, prefix: str) -> str:
+        """Return a name that the server makes up: 22 characters behind the prefix."""
+        bits = self.random.getrandbits(132)
+        return prefix + "".join([_NAME_CHARACTERS[(bits >> shift) & 63] for shift in range(0, 132, 6)])
+
+    def set_trace(self, trace: Any) -> None:
+        """Tell `trace` of every change from now on; None: nobody."""
+        self.trace = trace
+        for connection in self.connections:
+            for channel in connection.channels.values():
+                channel.update_plain()
+
+    # -- who comes in --------------------------------------------------------------------------------------------
+
+    def authenticate(
+        self, username: str, password: str, peer_host: str = "127.0.0.1", mechanism: str = "PLAIN"
+    ) -> User:
+        """Return the user. Raises HardError 403 for a wrong name or password, or a loopback user from afar."""
+        user = self.users.get(username)
+        if user is None or user.password is None or user.password != password:
+            raise refusals.login_refused(mechanism)
+        if username in self.loopback_users and not is_local(peer_host):
+            raise refusals.login_refused(mechanism)
+        return user
+
+    def open_connection(
+        self,
+        sink: ConnectionSink,
+        user: User,
+        vhost_name: str,
+        client_properties: dict[str, Any],
+        *,
+        peer_host: str = "127.0.0.1",
+        name: str | None = None,
+    ) -> BrokerConnection:
+        """Let an authenticated user into a virtual host.
+
+        Raises HardError 530: unknown virtual host, no permissions in it, a limit is reached.
+        """
+        vhost = self.vhosts.get(vhost_name)
+        if vhost is None:
+            raise refusals.vhost_not_found(vhost_name)
+        if vhost_name not in user.permissions:
+            raise refusals.vhost_access_refused(vhost_name, user.name)
+        self.limits.check_new_connection(vhost, user)
+        if name is None:
+            self._next_port = self._next_port + 2 if self._next_port < 65_000 else 50_000
+            name = f"{peer_host}:{self._next_port} -> 127.0.0.1:5672"
+        connection = BrokerConnection(
+            self, sink, user, vhost, client_properties, peer_host=peer_host, name=name
+        )
+        self.connections.append(connection)
+        if self.trace is not None:
+            self.trace.connection_opened(connection)
+        return connection
+
+    def connection_gone(self, connection: BrokerConnection) -> None:
+        """A connection has ended."""
+        self.connections.remove(connection)
+        if self.trace is not None:
+            self.trace.connection_closed(connection)
+
+    # -- administration ------------------------------------------------------------------------------------------
+
+    def vhost(self, name: str) -> VHost:
+        """Return a virtual host. Raises ValueError when there is none of that name."""
+        try:
+            return self.vhosts[name]
+        except KeyError:
+            raise ValueError(f"there is no virtual host {name!r}") from None
+
+    def user(self, name: str) -> User:
+        """Return a user. Raises ValueError when there is none of that name."""
+        try:
+            return self.users[name]
+        except KeyError:
+            raise ValueError(f"there is no user {name!r}") from None
+
+    def add_vhost(self, name: str) -> VHost:
+        """Add a virtual host; one that is there already stays as it is."""
+        if name not in self.vhosts:
+            self.vhosts[name] = VHost(self, name)
+        return self.vhosts[name]
+
+    def delete_vhost(self, name: str) -> None:
+        """Delete a virtual host: its connections are closed (320), everything in it is gone."""
+        vhost = self.vhost(name)
+        for connection in [each for each in self.connections if each.vhost is vhost]:
+            self.force_close(connection, f"vhost '{name}' is deleted")
+        for queue in list(vhost.queues.values()):
+            if not queue.is_deleted:
+                vhost.delete_queue(queue)
+        for user in self.users.values():
+            user.permissions.pop(name, None)
+        del self.vhosts[name]
+        self.drain()
+
+    def force_close(self, connection: BrokerConnection, reason: str) -> None:
+        """Close a connection of the broker's own accord: CONNECTION_FORCED with a reason."""
+        connection.sink.connection_closed(refusals.forced(reason))
+        connection.close()
+        self.drain()
+
+    def set_policy(  # noqa: PLR0913 - the fields of a policy
+        self,
+        vhost: str,
+        name: str,
+        pattern: str,
+        definition: dict[str, Any],
+        priority: int = 0,
+        apply_to: str = "all",
+        *,
+        operator: bool = False,
+    ) -> None:
+        """Set a policy (or an operator policy) and put it in force at once. Raises `PolicyError`."""
+        from mockbroker.core.policies import Policy  # noqa: PLC0415 - only nodes with policies pay for it
+
+        host = self.vhost(vhost)
+        book = host.operator_policies if operator else host.policies
+        book[name] = Policy(name, pattern, definition, priority, apply_to)
+        host.policies_changed()
+        self.drain()
+
+    def delete_policy(self, vhost: str, name: str, *, operator: bool = False) -> None:
+        """Delete a policy. Raises ValueError when there is none of that name."""
+        host = self.vhost(vhost)
+        book = host.operator_policies if operator else host.policies
+        if name not in book:
+            raise ValueError(f"there is no policy {name!r} in virtual host {vhost!r}")
+        del book[name]
+        host.policies_changed()
+        self.drain()
+
+    def permissions_changed(self) -> None:
+        """Channels ask for permission anew."""
+        for connection in self.connections:
+            for channel in connection.channels.values():
+                channel.forget_publishable()
+
+    def exchange_gone(self, vhost: VHost, name: str) -> None:
+        """An exchange is deleted: no channel may take it for granted any more."""
+        for connection in self.connections:
+            if connection.vhost is vhost:
+                for channel in connection.channels.values():
+                    channel.forget_publishable()
+
+    # -- down and up again ---------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop in good order: clients are told (320), everything durable is on disk."""
+        if self.trace is not None:
+            self.trace.stopped(power_cut=False)
+        for connection in list(self.connections):
+            connection.sink.connection_closed(refusals.shutdown())
+            connection.close()
+        self.drain()
+        self.disk.sync()
+        self._keep_what_is_durable({}, power_cut=False)
+
+    def lose_power(self) -> None:
+        """Stop without a word: links die, and only what the disk holds is kept."""
+        if self.trace is not None:
+            self.trace.stopped(power_cut=True)
+        unacked: dict[Queue, list[Delivery]] = {}
+        for connection in self.connections:
+            connection.is_open = False
+            for channel in connection.channels.values():
+                channel.is_open = False
+                if channel.watch is not None:
+                    channel.watch.stop()
+                self.fast_replies.channel_closed(channel)
+                lost = channel.transaction.deliveries if channel.transaction is not None else []
+                for delivery in (*channel.unacked.values(), *lost):
+                    unacked.setdefault(delivery.queue, []).append(delivery)
+        links = [connection.sink for connection in self.connections]
+        self.connections.clear()
+        self.work.clear()
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                queue.forget_consumers()
+        self._keep_what_is_durable(unacked, power_cut=True)
+        self.disk.lose_power()
+        for sink in links:
+            sink.link_lost()
+
+    def _keep_what_is_durable(self, unacked: dict[Queue, list[Delivery]], *, power_cut: bool) -> None:
+        self.is_running = False
+        for vhost in self.vhosts.values():
+            vhost.keep_durable()
+            for queue in vhost.queues.values():
+                queue.stop()
+                queue.survive(unacked.get(queue, ()), power_cut=power_cut)
+        self.work.clear()
+
+    def start(self) -> None:
+        """Come back after `stop` or `lose_power`."""
+        self.is_running = True
+        for vhost in self.vhosts.values():
+            for queue in list(vhost.queues.values()):
+                queue.start()
+        if self.trace is not None:
+            self.trace.started()
+        self.drain()
+
+    # -- looking -------------------------------------------------------------------------------------------------
+
+    def unacked(self, queue: Queue) -> list[Delivery]:
+        """Return the outstanding deliveries of a queue. Cost: all that is outstanding on the node."""
+        return [
+            delivery
+            for connection in self.connections
+            for channel in connection.channels.values()
+            for delivery in channel.outstanding
+            if delivery.queue is queue
+        ]
+
+    def unacked_count(self, queue: Queue) -> int:
+        """How many deliveries of a queue are outstanding. Cost: as `unacked`."""
+        return len(self.unacked(queue))
+
+    def check(self) -> None:
+        """Assert every invariant of the broker. Cost: proportional to what it holds."""
+        assert not self.work, f"work was left undone: {self.work!r}"
+        self.clock.check()
+        self.disk.check()
+        for name, vhost in self.vhosts.items():
+            assert vhost.name == name, f"{vhost!r} is filed under {name!r}"
+            vhost.check()
+        places: set[tuple[int, int]] = set()
+        for connection in self.connections:
+            connection.check()
+            for channel in connection.channels.values():
+                for delivery in channel.outstanding:
+                    place = (id(delivery.queue), delivery.position)
+                    assert delivery.queue.is_shared or place not in places, (
+                        f"{delivery!r} is outstanding twice"
+                    )
+                    places.add(place)
+        for vhost in self.vhosts.values():
+            for queue in vhost.queues.values():
+                for position, _, _ in () if queue.is_shared else queue.messages():
+                    assert (id(queue), position) not in places, (
+                        f"message {position} of {queue!r} is in two places"
+                    )
+
+    def __repr__(self) -> str:
+        return (
+            f"<Node {self.rules.name}: {len(self.connections)} connections, {len(self.vhosts)} virtual hosts>"
+        )

@@ -1,0 +1,249 @@
+"""What all queue types share: properties, consumers, leases, and the names of their operations.
+
+Owns: a queue's declaration, its ring of consumers and the settings in force.
+Refuses to know: the order of messages and how they are kept; each type's room does. Refuses to know exchanges: what is to be
+dead-lettered goes to the node's list of work.
+
+Read next: ``core/queues/classic.py``, ``core/dispatch.py``, ``core/vhost.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import arguments as args
+from mockbroker.core import refusals
+from mockbroker.core.dispatch import Consumer, Ring
+from mockbroker.core.queues.settings import Settings
+from mockbroker.core.queues.expiry import Lease
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from mockbroker.core.channel import BrokerChannel
+    from mockbroker.core.connection import BrokerConnection
+    from mockbroker.core.node import Node
+    from mockbroker.core.vhost import VHost
+    from mockbroker.message import Delivery, Message
+
+
+class Queue:
+    """A queue of one virtual host: the part that does not depend on its type.
+
+    `exclusive_to` is the connection that owns an exclusive queue; `consumer_in_exclusive_use` the consumer that has asked
+    to be the only one.
+    """
+
+    __slots__ = (
+        "arguments",
+        "auto_delete",
+        "consumer_in_exclusive_use",
+        "durable",
+        "exclusive_to",
+        "is_deleted",
+        "keeps_book",
+        "lease",
+        "name",
+        "node",
+        "plain",
+        "ready",
+        "ring",
+        "settings",
+        "vhost",
+    )
+    kind = "queue"
+    type = ""
+    is_shared = False
+    """Whether several consumers may hold the same message, as in a stream."""
+    supports_global_qos = True
+    supports_single_active = True
+
+    def __init__(  # noqa: PLR0913 - the fields of queue.declare
+        self,
+        vhost: VHost,
+        name: str,
+        *,
+        durable: bool = False,
+        exclusive_to: BrokerConnection | None = None,
+        auto_delete: bool = False,
+        arguments: dict[str, Any] | None = None,
+    ) -> None:
+        self.vhost = vhost
+        self.node: Node = vhost.node
+        self.name = name
+        self.durable = durable
+        self.exclusive_to = exclusive_to
+        self.auto_delete = auto_delete
+        self.arguments = arguments or {}
+        single = self.supports_single_active and self.arguments.get(args.SINGLE_ACTIVE_CONSUMER) is True
+        self.ring = Ring(single_active=single)
+        self.consumer_in_exclusive_use: Consumer | None = None
+        self.settings = Settings.of(self.arguments, {}, {})
+        self.is_deleted = False
+        self.ready: Any = None
+        """The ready messages of a classic queue, oldest first; made at the first message."""
+        self.plain = False
+        """Whether a message without properties is simply appended to `ready`: no rule of this queue looks at it."""
+        self.keeps_book = False
+        """Whether the queue must be told when a delivery is settled."""
+        self.lease = Lease(self)
+
+    # -- declaring -----------------------------------------------------------------------------------------------
+
+    @classmethod
+    def check_declaration(
+        cls, vhost: VHost, name: str, *, durable: bool, exclusive: bool, auto_delete: bool, server_named: bool
+    ) -> None:
+        """Refuse properties that this queue type cannot have (SoftError 406)."""
+
+    def check_access(self, connection: BrokerConnection) -> None:
+        """Refuse another connection's exclusive queue: SoftError 405."""
+        if self.exclusive_to is not None and self.exclusive_to is not connection:
+            raise refusals.locked_queue(self.name, self.vhost.name)
+
+    def apply_settings(self, settings: Settings) -> None:
+        """Put new settings in force: at the declaration, and when a policy changes."""
+        self.settings = settings
+        self.lease.renew()
+
+    # -- messages: each type's room -----------------------------------------------------------------------------
+
+    @property
+    def ready_count(self) -> int:
+        """How many messages are ready."""
+        raise NotImplementedError
+
+    def publish(self, message: Message) -> bool:
+        """Take a message in and give deliveries out; return False when the queue refuses it."""
+        raise NotImplementedError
+
+    def dispatch(self) -> None:
+        """Give ready messages to consumers while both are there and windows are open."""
+        raise NotImplementedError
+
+    def get(self, channel: BrokerChannel, *, no_ack: bool) -> Delivery | None:
+        """Fetch one message for basic.get, None when nothing is ready."""
+        raise NotImplementedError
+
+    def settled(self, delivery: Delivery) -> None:
+        """An acknowledgement settled this delivery; called only where `keeps_book`."""
+
+    def requeue(self, deliveries: list[Delivery]) -> None:
+        """Take deliveries back, each to its place, and give deliveries out."""
+        raise NotImplementedError
+
+    def discard(self, deliveries: list[Delivery]) -> None:
+        """Drop rejected deliveries: dead-letter them where the queue says so."""
+        raise NotImplementedError
+
+    def purge(self) -> int:
+        """Drop all ready messages; return how many there were."""
+        raise NotImplementedError
+
+    def messages(self) -> Iterator[tuple[int, Message, bool]]:
+        """The ready messages in order: position, message, whether it will be flagged redelivered."""
+        raise NotImplementedError
+
+    def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
+        """Come back from a restart, or a power cut, with what the disk holds; consumers are gone."""
+        raise NotImplementedError
+
+    def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
+        """Refuse a conditional queue.delete: SoftError 406."""
+        if if_unused and self.ring.all:
+            raise refusals.in_use("queue", self.name, self.vhost.name)
+        if if_empty and self.ready_count:
+            raise refusals.not_empty(self.name, self.vhost.name)
+
+    # -- consumers -----------------------------------------------------------------------------------------------
+
+    def check_consume(
+        self, *, channel: BrokerChannel, no_ack: bool, exclusive: bool, arguments: dict[str, Any]
+    ) -> None:
+        """Refuse a consumer: SoftError 403 where exclusiveness forbids it, 406 for its arguments."""
+        args.check_consumer_arguments(self.name, self.vhost.name, arguments)
+        if self.consumer_in_exclusive_use is not None or (exclusive and self.ring.all):
+            raise refusals.queue_in_exclusive_use(self.name, self.vhost.name)
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer in. Deliveries to it follow the reply to basic.consume."""
+        self.ring.add(consumer)
+        if consumer.exclusive:
+            self.consumer_in_exclusive_use = consumer
+        self.node.later(self.dispatch)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer go; its unacknowledged deliveries stay with its channel.
+
+        The last one to go starts the lease, and takes an auto-delete queue along.
+        """
+        self.ring.remove(consumer)
+        if self.consumer_in_exclusive_use is consumer:
+            self.consumer_in_exclusive_use = None
+        if not self.ring.all:
+            if self.auto_delete:
+                self.vhost.delete_queue(self, "auto_delete")
+                return
+            self.lease.renew()
+        elif self.ring.single_active:
+            self.node.later(self.dispatch)
+
+    def unpark(self, consumers: Iterable[Consumer]) -> None:
+        """Let consumers that were set aside rejoin, unless they still have no credit or their channel's window is shut."""
+        self.ring.unpark(
+            [each for each in consumers if each.parked_at and each.credit and self._admits(each)]
+        )
+
+    def _admits(self, consumer: Consumer) -> bool:
+        limiter = consumer.channel.limiter
+        return limiter is None or self not in limiter.suspended
+
+    def resume(self, channel: BrokerChannel) -> None:
+        """The shared window of a channel has opened: its consumers that were set aside rejoin, and deliveries go on."""
+        self.unpark([each for each in channel.consumers.values() if each.queue is self])
+        self.dispatch()
+
+    # -- restart and the end -------------------------------------------------------------------------------------------------
+
+    def forget_consumers(self) -> None:
+        """All links are dead: nobody consumes any more, and nobody is told."""
+        self.ring = Ring(single_active=self.ring.single_active)
+        self.consumer_in_exclusive_use = None
+
+    def stop(self) -> None:
+        """The node stops: no timer fires until it is back."""
+        self.lease.stop()
+
+    def start(self) -> None:
+        """The node is back."""
+        self.lease.renew()
+
+    def close(self) -> None:
+        """The queue is deleted: timers stop, messages go, consumers are told."""
+        self.is_deleted = True
+        self.plain = False
+        self.lease.stop()
+        for consumer in list(self.ring.all):
+            self.ring.remove(consumer)
+            consumer.channel.consumer_lost(consumer)
+        self.consumer_in_exclusive_use = None
+
+    def check(self) -> None:
+        """Assert the queue's invariants."""
+        self.ring.check(self)
+        assert self.vhost.queues.get(self.name) is self, f"{self!r} is not in its virtual host's book"
+        exclusive = self.consumer_in_exclusive_use
+        assert exclusive is None or list(self.ring.all) == [exclusive], (
+            f"{self!r} shares its exclusive consumer"
+        )
+
+    def __repr__(self) -> str:
+        flags = [name for name in ("durable", "auto_delete") if getattr(self, name)]
+        if self.exclusive_to is not None:
+            flags.append("exclusive")
+        shown = f" {' '.join(flags)}" if flags else ""
+        unacked = self.node.unacked_count(self)
+        return (
+            f"<Queue {self.name!r} {self.type}{shown}: {self.ready_count} ready, {unacked} unacked, "
+            f"{len(self.ring)} consumers>"
+        )

@@ -1,0 +1,93 @@
+"""The settings of a queue that are in force: its arguments, its policy and the operator's policy put together.
+
+Owns: how the three meet. Refuses to know: which policy applies (``core/policies.py``) and what a setting does.
+Source: RabbitMQ documentation, "Parameters and Policies"; recorded area ``policies``: for numbers the lower of argument and
+policy counts, for everything else the argument wins, and the operator's limits bind both.
+
+Read next: ``core/queues/base.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import arguments as args
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+class Settings:
+    """The settings in force; None where there is none. Times are milliseconds, sizes bytes of bodies."""
+
+    __slots__ = (
+        "consumer_timeout_ms",
+        "dead_letter_exchange",
+        "dead_letter_routing_key",
+        "dead_letter_strategy",
+        "delivery_limit",
+        "expires_ms",
+        "max_age",
+        "max_length",
+        "max_length_bytes",
+        "message_ttl_ms",
+        "overflow",
+    )
+
+    expires_ms: int | None
+    message_ttl_ms: int | None
+    max_length: int | None
+    max_length_bytes: int | None
+    delivery_limit: int | None
+    consumer_timeout_ms: int | None
+    dead_letter_exchange: str | None
+    dead_letter_routing_key: str | None
+    dead_letter_strategy: str | None
+    overflow: str | None
+    max_age: str | None
+
+    @classmethod
+    def of(
+        cls, arguments: dict[str, Any], policy: dict[str, Any], operator_policy: dict[str, Any]
+    ) -> Settings:
+        """Put a queue's arguments and the definitions of its policies together."""
+        settings = cls()
+        for field, (argument, key) in _NUMBERS.items():
+            given = (arguments.get(argument), policy.get(key), operator_policy.get(key))
+            numbers = [int(number) for number in given if _is_number(number)]
+            setattr(settings, field, min(numbers) if numbers else None)
+        for field, (argument, key) in _WORDS.items():
+            merged = {**policy, **operator_policy}
+            word = arguments.get(argument, merged.get(key))
+            setattr(settings, field, word if isinstance(word, str) else None)
+        return settings
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether the queue has a length limit."""
+        return self.max_length is not None or self.max_length_bytes is not None
+
+    @property
+    def rejects_publishes(self) -> bool:
+        """Whether a full queue refuses new messages instead of dropping old ones."""
+        return self.is_limited and self.overflow in ("reject-publish", "reject-publish-dlx")
+
+
+_NUMBERS = {
+    "expires_ms": (args.EXPIRES, "expires"),
+    "message_ttl_ms": (args.MESSAGE_TTL, "message-ttl"),
+    "max_length": (args.MAX_LENGTH, "max-length"),
+    "max_length_bytes": (args.MAX_LENGTH_BYTES, "max-length-bytes"),
+    "delivery_limit": (args.DELIVERY_LIMIT, "delivery-limit"),
+    "consumer_timeout_ms": (args.CONSUMER_TIMEOUT, "consumer-timeout"),
+}
+_WORDS = {
+    "dead_letter_exchange": (args.DEAD_LETTER_EXCHANGE, "dead-letter-exchange"),
+    "dead_letter_routing_key": (args.DEAD_LETTER_ROUTING_KEY, "dead-letter-routing-key"),
+    "dead_letter_strategy": (args.DEAD_LETTER_STRATEGY, "dead-letter-strategy"),
+    "overflow": (args.OVERFLOW, "overflow"),
+    "max_age": (args.MAX_AGE, "max-age"),
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

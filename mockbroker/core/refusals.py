@@ -1,0 +1,311 @@
+"""The wording of every refusal, as RabbitMQ gives it.
+
+Owns: the texts that clients may match on. Each function makes one error; whoever finds the fault raises it.
+Refuses to know: when a refusal is due. Source of the texts: the recorded scenarios.
+
+Read next: ``errors.py``, ``core/vhost.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.errors import HardError, SoftError
+from mockbroker.values import LongString, type_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from mockbroker.rules import Rules
+
+
+def resource(kind: str, name: str, vhost: str) -> str:
+    """Name a queue or an exchange as RabbitMQ's texts do.
+
+    >>> resource("queue", "q", "/")
+    "queue 'q' in vhost '/'"
+    """
+    return f"{kind} '{name}' in vhost '{vhost}'"
+
+
+# -- absent, locked, in use ------------------------------------------------------------------------------------------
+
+
+def not_found(kind: str, name: str, vhost: str) -> SoftError:
+    """404: there is no such queue or exchange."""
+    return SoftError("NOT_FOUND", f"no {resource(kind, name, vhost)}")
+
+
+def no_previous_queue() -> SoftError:
+    """404: an empty queue name on a channel that has declared none."""
+    return SoftError("NOT_FOUND", "no previously declared queue")
+
+
+def locked_queue(name: str, vhost: str) -> SoftError:
+    """405: another connection's exclusive queue, or a declaration that differs in exclusiveness."""
+    return SoftError(
+        "RESOURCE_LOCKED",
+        f"cannot obtain exclusive access to locked {resource('queue', name, vhost)}. It could be originally declared on "
+        "another connection or the exclusive property value does not match that of the original declaration.",
+    )
+
+
+def queue_in_exclusive_use(name: str, vhost: str) -> SoftError:
+    """403: a consumer asks for a queue that has an exclusive one, or for exclusiveness where there are others."""
+    return SoftError("ACCESS_REFUSED", f"{resource('queue', name, vhost)} in exclusive use")
+
+
+def in_use(kind: str, name: str, vhost: str) -> SoftError:
+    """406: deleted with if_unused while in use."""
+    return SoftError("PRECONDITION_FAILED", f"{resource(kind, name, vhost)} in use")
+
+
+def not_empty(name: str, vhost: str) -> SoftError:
+    """406: deleted with if_empty while there are messages."""
+    return SoftError("PRECONDITION_FAILED", f"{resource('queue', name, vhost)} not empty")
+
+
+# -- access ----------------------------------------------------------------------------------------------------------
+
+
+def login_refused(mechanism: str = "PLAIN") -> HardError:
+    """403: a wrong name or password."""
+    return HardError(
+        "ACCESS_REFUSED",
+        f"Login was refused using authentication mechanism {mechanism}. For details see the broker logfile.",
+    )
+
+
+def vhost_not_found(name: str) -> HardError:
+    """530: connection.open for a virtual host that does not exist."""
+    return HardError("NOT_ALLOWED", f"vhost {name} not found")
+
+
+def vhost_access_refused(name: str, username: str) -> HardError:
+    """530: connection.open for a virtual host that the user has no permissions in."""
+    return HardError("NOT_ALLOWED", f"access to vhost '{name}' refused for user '{username}'")
+
+
+def access_refused(permission: str, kind: str, name: str, vhost: str, username: str) -> SoftError:
+    """403: the user lacks a permission (configure, write or read) on a queue or exchange."""
+    shown = "default exchange" if kind == "exchange" and not name else f"{kind} '{name}'"
+    return SoftError(
+        "ACCESS_REFUSED", f"{permission} access to {shown} in vhost '{vhost}' refused for user '{username}'"
+    )
+
+
+def topic_access_refused(permission: str, key: str, exchange: str, vhost: str, username: str) -> SoftError:
+    """403: the user's topic permission does not cover the routing key."""
+    return SoftError(
+        "ACCESS_REFUSED",
+        f"{permission} access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' refused for user '{username}'",
+    )
+
+
+def default_exchange() -> SoftError:
+    """403: the default exchange cannot be declared, deleted or bound."""
+    return SoftError("ACCESS_REFUSED", "operation not permitted on the default exchange")
+
+
+def reserved_name(kind: str, name: str) -> SoftError:
+    """403: names that begin with ``amq.`` belong to the server."""
+    return SoftError("ACCESS_REFUSED", f"{kind} name '{name}' contains reserved prefix 'amq.*'")
+
+
+def system_exchange(name: str, vhost: str) -> SoftError:
+    """403: predeclared exchanges cannot be deleted."""
+    return SoftError("ACCESS_REFUSED", f"deletion of system {resource('exchange', name, vhost)} not allowed")
+
+
+def internal_exchange(name: str, vhost: str) -> SoftError:
+    """403: clients cannot publish to an internal exchange."""
+    return SoftError("ACCESS_REFUSED", f"cannot publish to internal {resource('exchange', name, vhost)}")
+
+
+def limit_reached(text: str) -> HardError:
+    """530: a limit of the virtual host, the user or the node is reached."""
+    return HardError("NOT_ALLOWED", text)
+
+
+# -- declarations ----------------------------------------------------------------------------------------------------
+
+_ABSENT = object()
+"""Stands for an argument that is not there; None is a value (void)."""
+
+
+def shown(value: Any) -> str:
+    """Show a table value as RabbitMQ's texts do."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, LongString):
+        return value.decode("latin-1")
+    return str(value)
+
+
+def inequivalent(what: str, kind: str, name: str, vhost: str, received: Any, current: Any) -> SoftError:
+    """406: redeclared with another property or argument."""
+    head = f"inequivalent arg '{what}' for {resource(kind, name, vhost)}"
+    return SoftError("PRECONDITION_FAILED", f"{head}: received {received} but current is {current}")
+
+
+def inequivalent_values(
+    what: str, kind: str, name: str, vhost: str, received: Any, current: Any
+) -> SoftError:
+    """406: redeclared with another value, both of which are there."""
+    return inequivalent(what, kind, name, vhost, f"'{shown(received)}'", f"'{shown(current)}'")
+
+
+def described(value: Any, *, present: bool) -> str:
+    """Describe an argument's value beside one that is absent: ``none`` or its value and type."""
+    return f"the value '{shown(value)}' of type '{type_name(value)}'" if present else "none"
+
+
+def invalid_argument(argument: str, name: str, vhost: str, reason: str, kind: str = "queue") -> SoftError:
+    """406: an argument of a declaration that is not acceptable."""
+    return SoftError(
+        "PRECONDITION_FAILED", f"invalid arg '{argument}' for {resource(kind, name, vhost)}: {reason}"
+    )
+
+
+def invalid_argument_for_type(argument: str, name: str, vhost: str, module: str) -> SoftError:
+    """406: an argument that this queue type does not have."""
+    return SoftError(
+        "PRECONDITION_FAILED",
+        f"invalid arg '{argument}' for {resource('queue', name, vhost)} of queue type {module}",
+    )
+
+
+def invalid_argument_type(argument: str, kind: str, name: str, vhost: str, value: Any) -> SoftError:
+    """406: an argument that names something and is not a string."""
+    return SoftError(
+        "PRECONDITION_FAILED",
+        f"invalid type '{type_name(value)}' for arg '{argument}' in {resource(kind, name, vhost)}",
+    )
+
+
+def invalid_property(what: str, name: str, vhost: str) -> SoftError:
+    """406: a property that this queue type does not have."""
+    return SoftError("PRECONDITION_FAILED", f"invalid property '{what}' for {resource('queue', name, vhost)}")
+
+
+def server_named_not_for(module: str) -> SoftError:
+    """406: this queue type cannot be server-named."""
+    return SoftError("PRECONDITION_FAILED", f"Cannot declare a server-named queue for type {module}")
+
+
+def unknown_exchange_type(kind: str, rules: Rules) -> SoftError | HardError:
+    """503 for the connection on 3.10, 406 for the channel on 4.0."""
+    text = f"unknown exchange type '{kind}'"
+    if rules.unknown_exchange_type_closes_connection:
+        return HardError("COMMAND_INVALID", text)
+    return SoftError("PRECONDITION_FAILED", text)
+
+
+def bad_match_type(value: Any) -> SoftError:
+    """406: x-match of a headers binding is not a string."""
+    return SoftError(
+        "PRECONDITION_FAILED",
+        f"Invalid x-match field type {type_name(value)} (value {shown(value)}); expected longstr",
+    )
+
+
+def bad_match_value(value: str) -> SoftError:
+    """406: x-match of a headers binding is none of the four words."""
+    return SoftError(
+        "PRECONDITION_FAILED",
+        f'Invalid x-match field value <<"{value}">>; expected all, any, all-with-x, or any-with-x',
+    )
+
+
+# -- publishing ------------------------------------------------------------------------------------------------------
+
+
+def invalid_expiration(text: str, reason: str) -> SoftError:
+    """406: an expiration that is not a number of milliseconds."""
+    return SoftError("PRECONDITION_FAILED", f"invalid expiration '{text}': {reason}")
+
+
+def invalid_route_header(header: str, value: Any) -> SoftError:
+    """406: CC or BCC is not an array of strings."""
+    return SoftError(
+        "PRECONDITION_FAILED",
+        f'invalid message: {{unacceptable_type_in_header,"{header}",{type_name(value)}}}',
+    )
+
+
+def too_large(body_bytes: int, limit_bytes: int) -> SoftError:
+    """406: a body above the message size limit."""
+    return SoftError(
+        "PRECONDITION_FAILED", f"message size {body_bytes} is larger than configured max size {limit_bytes}"
+    )
+
+
+def user_id_mismatch(given: str, username: str) -> SoftError:
+    """406: the property user_id is not the connection's user."""
+    return SoftError(
+        "PRECONDITION_FAILED", f"user_id property set to '{given}' but authenticated user was '{username}'"
+    )
+
+
+def no_fast_reply_consumer() -> SoftError:
+    """406: reply_to names the pseudo-queue, and the channel does not consume from it."""
+    return SoftError("PRECONDITION_FAILED", "fast reply consumer does not exist")
+
+
+def not_implemented(text: str) -> HardError:
+    """540: a part of the protocol that RabbitMQ does not implement."""
+    return HardError("NOT_IMPLEMENTED", text)
+
+
+def internal_error() -> HardError:
+    """541: what makes a real server's process die."""
+    return HardError("INTERNAL_ERROR")
+
+
+# -- consuming -------------------------------------------------------------------------------------------------------
+
+
+def tag_in_use(tag: str) -> HardError:
+    """530: a consumer tag that the channel uses already."""
+    return HardError("NOT_ALLOWED", f"attempt to reuse consumer tag '{tag}'")
+
+
+def unknown_delivery_tag(tag: int) -> SoftError:
+    """406: a tag that is not outstanding on this channel."""
+    return SoftError("PRECONDITION_FAILED", f"unknown delivery tag {tag}")
+
+
+def delivery_ack_timeout(channel_number: int, timeout_ms: int) -> SoftError:
+    """406: a delivery was not acknowledged in time."""
+    return SoftError(
+        "PRECONDITION_FAILED",
+        f"delivery acknowledgement on channel {channel_number} timed out. Timeout value used: {timeout_ms} ms. "
+        "This timeout value can be configured, see consumers doc guide to learn more",
+    )
+
+
+# -- modes -----------------------------------------------------------------------------------------------------------
+
+
+def cannot_switch(from_mode: str, to_mode: str) -> SoftError:
+    """406: a channel is either in confirm or in transaction mode."""
+    return SoftError("PRECONDITION_FAILED", f"cannot switch from {from_mode} to {to_mode} mode")
+
+
+def not_transactional() -> SoftError:
+    """406: commit or rollback without tx.select."""
+    return SoftError("PRECONDITION_FAILED", "channel is not transactional")
+
+
+def partial_commit() -> SoftError:
+    """406: a transaction that could not be carried out whole."""
+    return SoftError("PRECONDITION_FAILED", "partial tx completion")
+
+
+def shutdown() -> HardError:
+    """320: the broker stops."""
+    return HardError("CONNECTION_FORCED", "broker forced connection closure with reason 'shutdown'")
+
+
+def forced(reason: str) -> HardError:
+    """320: an operator closes the connection."""
+    return HardError("CONNECTION_FORCED", reason)

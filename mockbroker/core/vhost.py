@@ -1,0 +1,466 @@
+"""A virtual host: its exchanges, queues, bindings and policies.
+
+Owns: the registries of one virtual host, the bindings between them, and the way from an exchange to queues.
+Refuses to know: connections and channels (it is told who asks), and how a type of exchange or queue works.
+Source: RabbitMQ documentation, "Virtual Hosts", "Exchange to Exchange Bindings", "Alternate Exchanges"; recorded areas
+``exchanges`` and ``declare``.
+
+Read next: ``core/exchanges/base.py``, ``core/queues/base.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import arguments as args
+from mockbroker.core import refusals
+from mockbroker.core.exchanges.base import Binding, Exchange
+from mockbroker.core.exchanges.direct import DefaultExchange, DirectExchange
+from mockbroker.core.queues.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from mockbroker.core.connection import BrokerConnection
+    from mockbroker.core.exchanges.base import Destination
+    from mockbroker.core.node import Node
+    from mockbroker.core.policies import Policy
+    from mockbroker.core.queues.base import Queue
+
+RESERVED_PREFIX = "amq."
+
+PREDECLARED = {
+    "amq.direct": "direct",
+    "amq.fanout": "fanout",
+    "amq.headers": "headers",
+    "amq.match": "headers",
+    "amq.topic": "topic",
+}
+"""The exchanges that every virtual host has. Source: recorded scenario ``exchanges/predeclared-redeclare-same``."""
+
+
+def exchange_class(kind: str) -> type[Exchange] | None:
+    """Return the class of an exchange type, None for one that RabbitMQ does not have; rooms are opened when asked for."""
+    if kind == "direct":
+        return DirectExchange
+    if kind == "fanout":
+        from mockbroker.core.exchanges.fanout import FanoutExchange  # noqa: PLC0415 - opened when asked for
+
+        return FanoutExchange
+    if kind == "topic":
+        from mockbroker.core.exchanges.topic import TopicExchange  # noqa: PLC0415 - opened when asked for
+
+        return TopicExchange
+    if kind == "headers":
+        from mockbroker.core.exchanges.headers import HeadersExchange  # noqa: PLC0415 - opened when asked for
+
+        return HeadersExchange
+    return None
+
+
+def queue_class(arguments: dict[str, Any]) -> type[Queue]:
+    """Return the class of the queue that these (checked) arguments ask for."""
+    kind = args.queue_type_of(arguments)
+    if kind == "quorum":
+        from mockbroker.core.queues.quorum import QuorumQueue  # noqa: PLC0415 - opened when asked for
+
+        return QuorumQueue
+    if kind == "stream":
+        from mockbroker.core.queues.stream import StreamQueue  # noqa: PLC0415 - opened when asked for
+
+        return StreamQueue
+    if args.MAX_PRIORITY in arguments:
+        from mockbroker.core.queues.priority import PriorityQueue  # noqa: PLC0415 - opened when asked for
+
+        return PriorityQueue
+    from mockbroker.core.queues.classic import ClassicQueue  # noqa: PLC0415 - opened when asked for
+
+    return ClassicQueue
+
+
+class VHost:
+    """One virtual host.
+
+    Invariant: a binding stands in the book of its source exchange and, by destination, in `_bound_to`.
+    """
+
+    def __init__(self, node: Node, name: str) -> None:
+        self.node = node
+        self.name = name
+        self.queues: dict[str, Queue] = {}
+        self.default_exchange = DefaultExchange(self, "", durable=True)
+        self.exchanges: dict[str, Exchange] = {"": self.default_exchange}
+        self.policies: dict[str, Policy] = {}
+        self.operator_policies: dict[str, Policy] = {}
+        self.limits: dict[str, int] = {}
+        self.default_queue_type = "classic"
+        self.metadata: dict[str, Any] = {}
+        self._bound_to: dict[Destination, dict[Binding, None]] = {}
+        self._linked: dict[Exchange, None] = {}
+        """Exchanges whose routes lead through other exchanges: any change may change them."""
+        for exchange_name, kind in PREDECLARED.items():
+            self._add_exchange(exchange_name, kind, durable=True)
+
+    # -- exchanges -----------------------------------------------------------------------------------------------
+
+    def _add_exchange(self, name: str, kind: str, **properties: Any) -> Exchange:
+        make = exchange_class(kind)
+        assert make is not None
+        exchange = make(self, name, **properties)
+        self.exchanges[name] = exchange
+        self._set_alternate(exchange)
+        return exchange
+
+    def exchange(self, name: str) -> Exchange:
+        """Return the exchange of this name. Raises SoftError 404."""
+        try:
+            return self.exchanges[name]
+        except KeyError:
+            raise refusals.not_found("exchange", name, self.name) from None
+
+    def declare_exchange(  # noqa: PLR0913 - the fields of exchange.declare
+        self,
+        name: str,
+        kind: str,
+        *,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: dict[str, Any],
+    ) -> Exchange:
+        """Declare an exchange, or check that the one there is equivalent.
+
+        Raises SoftError 406 (another property, a wrong argument), 403 (reserved name).
+        """
+        there = self.exchanges.get(name)
+        if there is not None:
+            self._check_same_exchange(there, kind, durable, auto_delete, internal, arguments)
+            return there
+        if name.startswith(RESERVED_PREFIX):
+            raise refusals.reserved_name("exchange", name)
+        args.exchange_argument(args.ALTERNATE_EXCHANGE, "exchange", name, self.name, arguments)
+        exchange = self._add_exchange(
+            name, kind, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
+        )
+        if self.node.trace is not None:
+            self.node.trace.exchange_declared(exchange)
+        return exchange
+
+    def _check_same_exchange(
+        self,
+        there: Exchange,
+        kind: str,
+        durable: bool,
+        auto_delete: bool,
+        internal: bool,
+        arguments: dict[str, Any],
+    ) -> None:
+        for what, received in (
+            ("type", kind),
+            ("durable", durable),
+            ("auto_delete", auto_delete),
+            ("internal", internal),
+        ):
+            current = getattr(there, what)
+            if received != current:
+                raise refusals.inequivalent_values(what, "exchange", there.name, self.name, received, current)
+        names = (args.ALTERNATE_EXCHANGE,)
+        args.check_same_arguments("exchange", there.name, self.name, there.arguments, arguments, names)
+
+    def delete_exchange(self, name: str, *, if_unused: bool) -> None:
+        """Delete an exchange and its bindings; one that is not there is no error.
+
+        Raises SoftError 403 for a predeclared exchange, 406 with `if_unused` while something is bound to it.
+        """
+        if name.startswith(RESERVED_PREFIX):
+            raise refusals.system_exchange(name, self.name)
+        exchange = self.exchanges.get(name)
+        if exchange is None:
+            return
+        if if_unused and exchange.has_bindings:
+            raise refusals.in_use("exchange", name, self.name)
+        self._remove_exchange(exchange)
+
+    def _remove_exchange(self, exchange: Exchange) -> None:
+        del self.exchanges[exchange.name]
+        for binding in exchange.bindings:
+            exchange.unbind(binding)
+            self._forget_destination(binding)
+        self._unbind_destination(exchange)
+        self._linked.pop(exchange, None)
+        self._topology_changed(exchange)
+        self.node.exchange_gone(self, exchange.name)
+        if self.node.trace is not None:
+            self.node.trace.exchange_deleted(exchange)
+
+    # -- queues --------------------------------------------------------------------------------------------------
+
+    def queue(self, name: str) -> Queue:
+        """Return the queue of this name. Raises SoftError 404."""
+        try:
+            return self.queues[name]
+        except KeyError:
+            raise refusals.not_found("queue", name, self.name) from None
+
+    def declare_queue(  # noqa: PLR0913 - the fields of queue.declare
+        self,
+        name: str,
+        *,
+        durable: bool,
+        exclusive_to: BrokerConnection | None,
+        auto_delete: bool,
+        arguments: dict[str, Any],
+        server_named: bool = False,
+    ) -> Queue:
+        """Make a new queue; the name must be free. Raises SoftError 406 for arguments that it cannot have."""
+        arguments = self._with_default_type(arguments)
+        args.exchange_argument(args.DEAD_LETTER_EXCHANGE, "queue", name, self.name, arguments)
+        if self.node.rules.bad_master_locator_is_internal_error:
+            args.check_master_locator(arguments)
+        args.check_queue_arguments(name, self.name, arguments)
+        make = queue_class(arguments)
+        make.check_declaration(
+            self,
+            name,
+            durable=durable,
+            exclusive=exclusive_to is not None,
+            auto_delete=auto_delete,
+            server_named=server_named,
+        )
+        queue = make(
+            self,
+            name,
+            durable=durable,
+            exclusive_to=exclusive_to,
+            auto_delete=auto_delete,
+            arguments=arguments,
+        )
+        self.queues[name] = queue
+        self.default_exchange.add_queue(queue)
+        queue.apply_settings(self.settings_for(queue))
+        if self.node.trace is not None:
+            self.node.trace.queue_declared(queue)
+        return queue
+
+    def _with_default_type(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        if args.QUEUE_TYPE in arguments or self.default_queue_type == "classic":
+            return arguments
+        return {**arguments, args.QUEUE_TYPE: self.default_queue_type}
+
+    def check_same_queue(
+        self,
+        queue: Queue,
+        *,
+        durable: bool,
+        exclusive_to: BrokerConnection | None,
+        auto_delete: bool,
+        arguments: dict[str, Any],
+    ) -> None:
+        """Refuse a redeclaration that is not equivalent: SoftError 405 (exclusiveness) or 406 (anything else)."""
+        if queue.exclusive_to is not exclusive_to:
+            raise refusals.locked_queue(queue.name, self.name)
+        for what, received in (("durable", durable), ("auto_delete", auto_delete)):
+            current = getattr(queue, what)
+            if received != current:
+                raise refusals.inequivalent_values(what, "queue", queue.name, self.name, received, current)
+        arguments = self._with_default_type(arguments)
+        args.check_same_queue_arguments(queue.name, self.name, queue.arguments, arguments, self.node.rules)
+
+    def delete_queue(self, queue: Queue, reason: str = "deleted") -> int:
+        """Delete a queue with its messages and bindings; return how many messages were ready.
+
+        Its consumers are told once the reply has gone out. Nothing is dead-lettered.
+        """
+        count = queue.ready_count
+        del self.queues[queue.name]
+        self.default_exchange.remove_queue(queue)
+        self._unbind_destination(queue)
+        if self.node.trace is not None:
+            self.node.trace.queue_deleted(queue, reason)
+        queue.close()
+        return count
+
+    # -- bindings ------------------------------------------------------------------------------------------------
+
+    def bind(
+        self, source: Exchange, destination: Destination, routing_key: str, arguments: dict[str, Any]
+    ) -> None:
+        """Bind a queue or an exchange to an exchange; a binding that is there already stays as it is.
+
+        Raises SoftError 406 for arguments that the exchange type refuses.
+        """
+        source.check_binding(arguments)
+        binding = Binding(source, destination, routing_key, arguments)
+        if not source.bind(binding):
+            return
+        self._bound_to.setdefault(destination, {})[binding] = None
+        if isinstance(destination, Exchange):
+            self._linked[source] = None
+        self._topology_changed(source)
+        if self.node.trace is not None:
+            self.node.trace.bound(binding)
+
+    def unbind(
+        self, source: Exchange, destination: Destination, routing_key: str, arguments: dict[str, Any]
+    ) -> None:
+        """Remove a binding, if it is there; the last one to go takes an auto-delete source along."""
+        wanted = Binding(source, destination, routing_key, arguments).identity
+        for binding in list(self._bound_to.get(destination, ())):
+            if binding.source is source and binding.identity == wanted:
+                source.unbind(binding)
+                self._forget_destination(binding)
+                self._after_unbind(binding)
+
+    def _unbind_destination(self, destination: Destination) -> None:
+        for binding in list(self._bound_to.get(destination, ())):
+            binding.source.unbind(binding)
+            self._forget_destination(binding)
+            self._after_unbind(binding)
+
+    def _forget_destination(self, binding: Binding) -> None:
+        bindings = self._bound_to[binding.destination]
+        del bindings[binding]
+        if not bindings:
+            del self._bound_to[binding.destination]
+
+    def _after_unbind(self, binding: Binding) -> None:
+        source = binding.source
+        self._topology_changed(source)
+        if self.node.trace is not None:
+            self.node.trace.unbound(binding)
+        if source.auto_delete and not source.has_bindings and self.exchanges.get(source.name) is source:
+            self._remove_exchange(source)
+
+    def bindings_to(self, destination: Destination) -> list[Binding]:
+        """Return the bindings that lead to a queue or exchange."""
+        return list(self._bound_to.get(destination, ()))
+
+    # -- routing -------------------------------------------------------------------------------------------------
+
+    def _topology_changed(self, source: Exchange) -> None:
+        source.forget_routes()
+        for exchange in self._linked:
+            exchange.forget_routes()
+
+    def route(
+        self, exchange: Exchange, routing_key: str, headers: dict[str, Any] | None
+    ) -> tuple[Queue, ...]:
+        """Return the queues for a message with one routing key, from memory where that is possible."""
+        queues = exchange.routes.get(routing_key)
+        if queues is None:
+            queues = self.find_route(exchange, (routing_key,), headers)
+            if exchange.routes_by_key and (exchange not in self._linked or self._keys_decide(exchange)):
+                exchange.remember(routing_key, queues)
+        return queues
+
+    def _keys_decide(self, exchange: Exchange) -> bool:
+        """Whether routing keys alone decide everywhere that messages of this exchange may come to."""
+        seen = {exchange: None}
+        work = [exchange]
+        for each in work:
+            if not each.routes_by_key:
+                return False
+            following = [b.destination for b in each.bindings if isinstance(b.destination, Exchange)]
+            if each.alternate is not None and each.alternate in self.exchanges:
+                following.append(self.exchanges[each.alternate])
+            for destination in following:
+                if destination not in seen:
+                    seen[destination] = None
+                    work.append(destination)
+        return True
+
+    def find_route(
+        self, exchange: Exchange, routing_keys: Iterable[str], headers: dict[str, Any] | None
+    ) -> tuple[Queue, ...]:
+        """Return the queues for a message, each once, by name.
+
+        Exchanges are followed through their bindings; one that finds nothing passes the message to its alternate exchange.
+        An exchange that is reached twice is asked once.
+        """
+        queues: dict[str, Queue] = {}
+        seen = {exchange.name}
+        work = [exchange]
+        for each in work:
+            found: dict[Destination, None] = {}
+            for key in routing_keys:
+                found.update(dict.fromkeys(each.route(key, headers)))
+            if not found and each.alternate is not None and each.alternate in self.exchanges:
+                found = {self.exchanges[each.alternate]: None}
+            for destination in found:
+                if isinstance(destination, Exchange):
+                    if destination.name not in seen:
+                        seen.add(destination.name)
+                        work.append(destination)
+                else:
+                    queues[destination.name] = destination
+        return tuple([queues[name] for name in sorted(queues)])
+
+    # -- policies ------------------------------------------------------------------------------------------------
+
+    def settings_for(self, queue: Queue) -> Settings:
+        """Return the settings in force for a queue."""
+        policy, operator = self.policies_of(queue)
+        return Settings.of(
+            queue.arguments, policy.definition if policy else {}, operator.definition if operator else {}
+        )
+
+    def policies_of(self, thing: Destination) -> tuple[Policy | None, Policy | None]:
+        """Return the policy and the operator policy that apply to a queue or exchange."""
+        if not self.policies and not self.operator_policies:
+            return None, None
+        from mockbroker.core.policies import best_match  # noqa: PLC0415 - only nodes with policies pay for it
+
+        return (
+            best_match(self.policies.values(), thing.kind, thing.type, thing.name),
+            best_match(self.operator_policies.values(), thing.kind, thing.type, thing.name),
+        )
+
+    def policies_changed(self) -> None:
+        """Put the policies in force everywhere."""
+        for exchange in list(self.exchanges.values()):
+            self._set_alternate(exchange)
+        for queue in list(self.queues.values()):
+            queue.apply_settings(self.settings_for(queue))
+
+    def _set_alternate(self, exchange: Exchange) -> None:
+        """Keep `exchange.alternate` what its argument or its policy says; the argument wins."""
+        alternate = exchange.arguments.get(args.ALTERNATE_EXCHANGE)
+        if alternate is None:
+            policy, _ = self.policies_of(exchange)
+            alternate = policy.definition.get("alternate-exchange") if policy else None
+        exchange.alternate = alternate
+        if alternate is not None:
+            self._linked[exchange] = None
+        # An exchange that is new may be the alternate of others.
+        self._topology_changed(exchange)
+
+    def keep_durable(self) -> None:
+        """Forget what does not survive a restart: transient exchanges and queues, with their bindings."""
+        for queue in [each for each in self.queues.values() if not each.durable]:
+            self.delete_queue(queue, "transient")
+        for exchange in [each for each in self.exchanges.values() if not each.durable]:
+            if self.exchanges.get(exchange.name) is exchange:
+                self._remove_exchange(exchange)
+
+    # -- checking ------------------------------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Assert the invariants of everything in here."""
+        for name, exchange in self.exchanges.items():
+            assert exchange.name == name, f"{exchange!r} is filed under {name!r}"
+            exchange.check()
+            for binding in exchange.bindings:
+                assert binding in self._bound_to.get(binding.destination, ()), (
+                    f"{binding!r} has no destination's entry"
+                )
+        for destination, bindings in self._bound_to.items():
+            book: dict[str, Any] = self.exchanges if isinstance(destination, Exchange) else self.queues
+            assert book.get(destination.name) is destination, f"{destination!r} is gone and still bound"
+            for binding in bindings:
+                assert binding in binding.source.bindings, f"{binding!r} is unknown to its source"
+        assert list(self.default_exchange.routes) == list(self.queues), "the default exchange misses a queue"
+        for queue in self.queues.values():
+            queue.check()
+
+    def __repr__(self) -> str:
+        return f"<VHost {self.name!r}: {len(self.queues)} queues, {len(self.exchanges)} exchanges>"

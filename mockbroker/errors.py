@@ -1,0 +1,109 @@
+"""What can go wrong, and who closes.
+
+::
+
+    MockbrokerError
+    |-- AMQPError                a method that the broker refuses: reply code and text
+    |   |-- SoftError            closes the channel
+    |   `-- HardError            closes the connection
+    |-- PolicyError              a policy or definition that is not accepted (management API: 400)
+    |-- ReentrancyError          something that lets time pass, called inside a callback
+    |-- WouldBlockForever        a wait that nothing can ever end
+    |-- LivelockError            callbacks that keep one instant going for ever
+    |-- ThreadError              the native API called from a thread that does not own it
+    `-- BrokenInvariant          a fault of mockbroker: please report it
+
+A mistake of the caller in the Python API itself is a plain TypeError or ValueError. What a client program sees
+(``ChannelClosedByBroker`` and its siblings, pika's names) is made of these in ``exceptions.py``.
+
+Owns: the reply codes of AMQP 0-9-1 and the tree above. Refuses to know: the wording of single refusals
+(``core/refusals.py``).
+"""
+
+from __future__ import annotations
+
+REPLY_CODES = {
+    "CONTENT_TOO_LARGE": 311,
+    "NO_ROUTE": 312,
+    "NO_CONSUMERS": 313,
+    "CONNECTION_FORCED": 320,
+    "INVALID_PATH": 402,
+    "ACCESS_REFUSED": 403,
+    "NOT_FOUND": 404,
+    "RESOURCE_LOCKED": 405,
+    "PRECONDITION_FAILED": 406,
+    "FRAME_ERROR": 501,
+    "SYNTAX_ERROR": 502,
+    "COMMAND_INVALID": 503,
+    "CHANNEL_ERROR": 504,
+    "UNEXPECTED_FRAME": 505,
+    "RESOURCE_ERROR": 506,
+    "NOT_ALLOWED": 530,
+    "NOT_IMPLEMENTED": 540,
+    "INTERNAL_ERROR": 541,
+}
+"""Name -> number of each reply code. Source: AMQP 0-9-1 specification, section 1.2."""
+
+REPLY_NAMES = {code: name for name, code in REPLY_CODES.items()}
+
+
+class MockbrokerError(Exception):
+    """The root of every error that mockbroker raises on purpose."""
+
+
+class AMQPError(MockbrokerError):
+    """A method that the broker refuses.
+
+    `reply_code` is the number, `reply_text` what a client is told: the code's name, a dash, the text.
+    An empty text leaves the name alone, as RabbitMQ does for 541.
+    """
+
+    def __init__(self, code: str, text: str = "") -> None:
+        self.reply_code = REPLY_CODES[code]
+        self.reply_text = f"{code} - {text}" if text else code
+        super().__init__(self.reply_code, self.reply_text)
+
+    def __str__(self) -> str:
+        return f"({self.reply_code}) {self.reply_text}"
+
+
+class SoftError(AMQPError):
+    """A refusal that closes the channel."""
+
+
+class HardError(AMQPError):
+    """A refusal that closes the connection."""
+
+
+class PolicyError(MockbrokerError):
+    """A policy, parameter or definition that is not accepted; `reason` is the management API's text."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class ReentrancyError(MockbrokerError):
+    """A call that lets time pass or serves others, made inside a callback."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(
+            f"{what}: {why}. A worker that is busy for a while says so with connection.call_later(seconds, callback); "
+            "code that really blocks belongs in the simulation (mockbroker.sim)."
+        )
+
+
+class WouldBlockForever(MockbrokerError):
+    """A wait without limit that nothing can ever end; the text says what was waited for."""
+
+
+class LivelockError(MockbrokerError):
+    """One instant that never ends: a callback that requeues what it gets, say. The text names queue and consumer."""
+
+
+class ThreadError(MockbrokerError):
+    """The native API belongs to one thread; a call came from another."""
+
+
+class BrokenInvariant(MockbrokerError):
+    """Mockbroker contradicts itself. This is a fault of mockbroker, not of your program: please report it."""

@@ -1,0 +1,114 @@
+"""What differs from one RabbitMQ version to another, as one frozen value.
+
+Owns: the differences that recordings of the real servers show, and the servers' default limits.
+Refuses to know: where a rule is applied. Whoever needs one reads the field from the node's `Rules`.
+
+Read next: ``core/node.py``; ``docs/supported.md`` names the recorded scenarios behind each field.
+"""
+
+from __future__ import annotations
+
+
+class Rules:
+    """The rules of one RabbitMQ version. Instances cannot be changed; `RULES` has one for each version."""
+
+    __slots__ = ()
+
+    name: str
+    version: str
+    mechanisms: tuple[str, ...]
+
+    # Limits that people meet on a server as installed. Source: RabbitMQ documentation, "Configuration".
+    channel_max: int = 2047
+    frame_max_bytes: int = 131_072
+    heartbeat_s: int = 60
+    max_message_bytes: int
+
+    # exchanges
+    unknown_exchange_type_closes_connection: bool
+    # queues
+    bad_master_locator_is_internal_error: bool
+    default_queue_type_in_equivalence: bool
+    # dead-lettering
+    trusts_published_deaths: bool
+    tells_last_death: bool
+    routing_key_override_drops_cc: bool
+    # quorum queues
+    quorum_default_delivery_limit: int | None
+    quorum_returns_keep_delivery_count_on_get: bool
+    quorum_priorities: bool
+    quorum_priority_takes_over_single_active: bool
+    # properties
+    transient_is_shown: bool
+    expiration_is_rewritten: bool
+    # transactions
+    lost_queue_fails_commit: bool
+    # streams
+    stream_nack_is_refused: bool
+    stream_prefetch_text: str
+
+    def __repr__(self) -> str:
+        return f"<Rules {self.name}>"
+
+
+class _RabbitMQ310(Rules):
+    __slots__ = ()
+    name = "rabbitmq-3.10"
+    version = "3.10.8"
+    mechanisms = ("AMQPLAIN", "PLAIN")
+    max_message_bytes = 134_217_728
+    unknown_exchange_type_closes_connection = True
+    bad_master_locator_is_internal_error = True
+    default_queue_type_in_equivalence = False
+    trusts_published_deaths = True
+    tells_last_death = False
+    routing_key_override_drops_cc = True
+    quorum_default_delivery_limit = None
+    quorum_returns_keep_delivery_count_on_get = True
+    quorum_priorities = False
+    quorum_priority_takes_over_single_active = False
+    transient_is_shown = False
+    expiration_is_rewritten = False
+    lost_queue_fails_commit = False
+    stream_nack_is_refused = True
+    stream_prefetch_text = "consumer prefetch count is not set for 'queue '{queue}' in vhost '{vhost}''"
+
+
+class _RabbitMQ40(Rules):
+    __slots__ = ()
+    name = "rabbitmq-4.0"
+    version = "4.0.5"
+    mechanisms = ("ANONYMOUS", "AMQPLAIN", "PLAIN")
+    max_message_bytes = 16_777_216
+    unknown_exchange_type_closes_connection = False
+    bad_master_locator_is_internal_error = False
+    default_queue_type_in_equivalence = True
+    trusts_published_deaths = False
+    tells_last_death = True
+    routing_key_override_drops_cc = False
+    quorum_default_delivery_limit = 20
+    quorum_returns_keep_delivery_count_on_get = False
+    quorum_priorities = True
+    quorum_priority_takes_over_single_active = True
+    transient_is_shown = True
+    expiration_is_rewritten = True
+    lost_queue_fails_commit = True
+    stream_nack_is_refused = False
+    stream_prefetch_text = "consumer prefetch count is not set for stream queue '{queue}' in vhost '{vhost}'"
+
+
+RULES: dict[str, Rules] = {rules.name: rules for rules in (_RabbitMQ310(), _RabbitMQ40())}
+"""Name -> rules: ``rabbitmq-3.10`` and ``rabbitmq-4.0``."""
+
+
+def rules_named(name: str | Rules) -> Rules:
+    """Return the rules with this name; `Rules` are returned as they are.
+
+    Raises ValueError that lists the names there are.
+    """
+    if isinstance(name, Rules):
+        return name
+    try:
+        return RULES[name]
+    except (KeyError, TypeError):
+        raise ValueError(f"there are no rules named {name!r}: choose from {', '.join(RULES)}") from None
