@@ -14,11 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mockbroker.core.node import Node
-
 from mockbroker.amqp.conversation import Conversation
 from mockbroker.amqp.methods import METHODS
 from mockbroker.clock import SimClock
+from mockbroker.core.node import Node
 from mockbroker.errors import AMQPError, HardError, PolicyError
 from mockbroker.rules import RULES
 
@@ -48,6 +47,11 @@ CAPABILITIES = {
     "authentication_failure_close": True,
 }
 
+_SETTINGS = {
+    "consumer_timeout_ms": "consumer_timeout_ms",
+    "max_message_size_bytes": "max_message_bytes",
+}
+"""Keys of a scenario that stand for a setting of the server -> the node's name for it."""
 _NO_FIELDS = {"op", "at", "body", "properties", "settle"}
 _EMPTY: dict[str, Any] = {"bit": False, "shortstr": "", "longstr": "", "table": {}}
 
@@ -88,7 +92,9 @@ class _Client:
         properties: dict[str, Any] | None = None,
         body: bytes | None = None,
     ) -> None:
-        """Take what the broker sends."""
+        """Take what the broker sends, while somebody is there to take it."""
+        if not self.is_alive:
+            return
         event: Event = {"ev": method_name, **fields}
         if body is not None:
             event["properties"] = show_properties(properties)
@@ -120,7 +126,8 @@ class Replay:
 
     def __init__(self, scenario: Scenario, label: str) -> None:
         self._clock = SimClock()
-        self.node = Node(RULES[label], self._clock)
+        settings = {name: scenario[key] for key, name in _SETTINGS.items() if key in scenario}
+        self.node = Node(RULES[label], self._clock, **settings)
         self._transcript = Transcript()
         self._clients: dict[str, _Client] = {}
         self._clock.add_server(self._settle)
@@ -208,19 +215,24 @@ class Replay:
         self._clock.advance(float(step["seconds"]))
 
     def _restart(self, step: Step) -> None:
-        self.node.restart()
+        self.node.stop()
         self._settle()
         self._clock.advance(RESTART_S)
+        self.node.start()
 
     def _kill(self, step: Step) -> None:
-        self.node.crash()
+        self.node.lose_power()
         self._clock.advance(RESTART_S)
+        self.node.start()
 
     def _administer(self, change: Callable[..., object], *args: Any, **options: Any) -> None:
         try:
             change(*args, **options)
         except PolicyError as error:
             self._note("api", "refused", status=400, reason=error.reason)
+        except ValueError:
+            # The node's word for a thing that is not there.
+            self._note("api", "refused", status=404, reason="Not Found")
 
     def _set_policy(self, step: Step) -> None:
         self._administer(
@@ -229,14 +241,59 @@ class Replay:
             step["name"],
             step["pattern"],
             step["definition"],
-            step.get("priority", 0),
-            step.get("apply_to", "all"),
+            priority=step.get("priority", 0),
+            apply_to=step.get("apply_to", "all"),
             operator=step["op"].startswith("operator-"),
         )
 
     def _delete_policy(self, step: Step) -> None:
         operator = step["op"].startswith("operator-")
         self._administer(self.node.delete_policy, "/", step["name"], operator=operator)
+
+    def _set_user(self, step: Step) -> None:
+        tags = step.get("tags", ())
+        tags = tags.split(",") if isinstance(tags, str) else tags
+        self._administer(
+            self.node.set_user, step["name"], step["password"], tuple(tag for tag in tags if tag)
+        )
+
+    def _delete_user(self, step: Step) -> None:
+        self._administer(self.node.delete_user, step["name"])
+
+    def _set_permissions(self, step: Step) -> None:
+        patterns = (step["configure"], step["write"], step["read"])
+        self._administer(self.node.set_permissions, step["user"], "/", *patterns)
+
+    def _clear_permissions(self, step: Step) -> None:
+        self._administer(self.node.clear_permissions, step["user"], "/")
+
+    def _set_topic_permissions(self, step: Step) -> None:
+        patterns = (step["write"], step["read"])
+        self._administer(self.node.set_topic_permissions, step["user"], "/", step["exchange"], *patterns)
+
+    def _clear_topic_permissions(self, step: Step) -> None:
+        self._administer(self.node.clear_topic_permissions, step["user"], "/")
+
+    def _set_vhost_limit(self, step: Step) -> None:
+        self._administer(self.node.set_vhost_limit, "/", step["name"], step["value"])
+
+    def _clear_vhost_limit(self, step: Step) -> None:
+        self._administer(self.node.clear_vhost_limit, "/", step["name"])
+
+    def _set_user_limit(self, step: Step) -> None:
+        self._administer(self.node.set_user_limit, step["user"], step["name"], step["value"])
+
+    def _clear_user_limit(self, step: Step) -> None:
+        self._administer(self.node.clear_user_limit, step["user"], step["name"])
+
+    def _set_vhost(self, step: Step) -> None:
+        self.node.vhost("/").default_queue_type = step["default_queue_type"]
+
+    def _set_alarm(self, step: Step) -> None:
+        self.node.set_alarm(step["resource"])
+
+    def _clear_alarm(self, step: Step) -> None:
+        self.node.clear_alarm(step["resource"])
 
     # Methods
 
@@ -275,5 +332,18 @@ _STEPS: dict[str, Callable[[Replay, Step], None]] = {
     "policy.delete": Replay._delete_policy,
     "operator-policy.set": Replay._set_policy,
     "operator-policy.delete": Replay._delete_policy,
+    "user.set": Replay._set_user,
+    "user.delete": Replay._delete_user,
+    "permissions.set": Replay._set_permissions,
+    "permissions.clear": Replay._clear_permissions,
+    "topic-permissions.set": Replay._set_topic_permissions,
+    "topic-permissions.clear": Replay._clear_topic_permissions,
+    "vhost-limit.set": Replay._set_vhost_limit,
+    "vhost-limit.clear": Replay._clear_vhost_limit,
+    "user-limit.set": Replay._set_user_limit,
+    "user-limit.clear": Replay._clear_user_limit,
+    "vhost.set": Replay._set_vhost,
+    "alarm.set": Replay._set_alarm,
+    "alarm.clear": Replay._clear_alarm,
 }
 """The steps that are no methods of AMQP."""

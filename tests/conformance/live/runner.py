@@ -259,9 +259,10 @@ class _Run:
     def _is_answered(self, at: str, answers: frozenset[str]) -> bool:
         name = at.partition(".")[0]
         ends = {at: answers | {"channel.close"}, name: answers | _CLOSED}
-        return not self._clients[name].is_alive or any(
-            event["ev"] in ends.get(key, ()) for key, event in self._events
-        )
+        client = self._clients.get(name)
+        if client is None or not client.is_alive:
+            return True
+        return any(event["ev"] in ends.get(key, ()) for key, event in self._events)
 
     def _collect(self) -> None:
         """Move what the connections received into the step's events."""
