@@ -34,7 +34,7 @@ Read next: ``methods.py``, ``core/channel.py``.
 from __future__ import annotations
 
 from mockbroker.amqp.methods import METHODS
-from mockbroker.errors import AMQPError, HardError, SoftError
+from mockbroker.errors import REPLY_CODES, AMQPError, HardError, SoftError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from mockbroker.core.connection import BrokerConnection
     from mockbroker.core.dispatch import Consumer
     from mockbroker.core.node import Node
-
     from mockbroker.message import Delivery, Message, Properties
     from mockbroker.values import Table
 
@@ -205,17 +204,19 @@ class Conversation:
     ) -> None:
         """Open the connection in the core: the client is authenticated and has sent connection.open.
 
+        `name` replaces the connection's name, where the addresses of both ends are known.
         Raises HardError as `Node.open_connection` does; the conversation has not begun then.
         """
         self.connection = self.node.open_connection(
-            self, user, virtual_host, client_properties, peer_host=peer_host, name=name
+            self, user, virtual_host, client_properties, peer_host=peer_host
         )
+        if name is not None:
+            self.connection.name = name
 
     def announced(self, capability: str) -> bool:
         """Whether the client's properties name this capability as its own."""
         assert self.connection is not None
-        capabilities = self.connection.client_properties.get("capabilities")
-        return isinstance(capabilities, dict) and capabilities.get(capability) is True
+        return self.connection.has_capability(capability)
 
     def handle(
         self,
@@ -326,6 +327,11 @@ class Conversation:
 
     # Errors
 
+    def refuse(self, error: HardError, method_name: str = "") -> None:
+        """End the connection for an error found below the methods; no name: no method is to blame."""
+        self._refuse(0, error, method_name)
+        self.node.drain()
+
     def _refuse(self, channel_number: int, error: AMQPError, method_name: str) -> None:
         """Tell the client first, then let the core do what the error asks for."""
         assert self.connection is not None
@@ -383,8 +389,12 @@ def _as_arguments(fields: Table) -> dict[str, Any]:
 
 
 def _close_fields(error: AMQPError, method_name: str) -> Table:
-    """The fields of channel.close and connection.close; no method means that none is to blame."""
-    class_id, method_id = METHODS[method_name][1:3] if method_name else (0, 0)
+    """The fields of channel.close and connection.close; no name means that no method is to blame.
+
+    An internal error is never a method's fault. Source: recorded scenario `streams/max-age-invalid`.
+    """
+    is_blamed = method_name and error.reply_code != REPLY_CODES["INTERNAL_ERROR"]
+    class_id, method_id = METHODS[method_name][1:3] if is_blamed else (0, 0)
     return {
         "reply_code": error.reply_code,
         "reply_text": error.reply_text,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mockbroker.core.node import Node
 
 from mockbroker.amqp.conversation import CLOSED, CLOSING, RUNNING, Conversation
 from mockbroker.amqp.methods import CONTENT_METHODS, METHODS
 from mockbroker.clock import SimClock
+from mockbroker.core.node import Node
 from mockbroker.errors import HardError
 from mockbroker.rules import RULES
 
@@ -291,7 +291,7 @@ def test_cancel_is_told_to_those_who_understand_it(node: Node, capabilities: Any
 
 def test_stop_of_the_broker_is_told(node: Node, talk: Talk) -> None:
     del talk.sent[:]
-    node.restart()
+    node.stop()
     assert talk.heard == [(0, "connection.close")]
     assert talk.last_close == (
         320,
@@ -305,7 +305,7 @@ def test_stop_of_the_broker_is_told(node: Node, talk: Talk) -> None:
 
 def test_crash_of_the_broker_is_silent(node: Node, talk: Talk) -> None:
     del talk.sent[:]
-    node.crash()
+    node.lose_power()
     assert talk.heard == []
     assert (talk.conversation.state, talk.hung_up) == (CLOSED, 1)
 
