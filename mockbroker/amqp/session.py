@@ -45,9 +45,8 @@ from mockbroker.errors import HardError
 
 if TYPE_CHECKING:
     from mockbroker.core.connection import BrokerConnection
-    from mockbroker.core.node import Node
-
     from mockbroker.core.dispatch import Consumer
+    from mockbroker.core.node import Node
     from mockbroker.message import Delivery, Message, Properties
     from mockbroker.values import Table
 
@@ -149,13 +148,20 @@ class Session:
         self._incoming: dict[int, _Incoming] = {}
         self._body_max = frames.MIN_FRAME_BYTES - frames.OVERHEAD_BYTES
         self._is_paused = False
-        self._held: deque[Iterator[bytes]] = deque()
+        # Invariant: empty unless writing is paused; `held_octets` counts those that are bytes already.
+        self._held: deque[bytes | Iterator[bytes]] = deque()
+        self.held_octets = 0
         self._heartbeat: Heartbeat | None = None
         self._timeout: Timer | None = None
         self._set_timeout(HANDSHAKE_TIMEOUT_S)
         self.is_over = False
         self.octets_in = 0
         self.octets_out = 0
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether something waits here for the reader to catch up."""
+        return bool(self._held)
 
     @property
     def connection(self) -> BrokerConnection | None:
@@ -515,7 +521,8 @@ class Session:
     def write(self, data: bytes) -> None:
         """Write whole frames, after those that wait."""
         if self._held:
-            self._held.append(iter((data,)))
+            self._held.append(data)
+            self.held_octets += len(data)
         else:
             self.octets_out += len(data)
             self._write(data)
@@ -568,10 +575,13 @@ class Session:
     def _write_held(self) -> None:
         held, write = self._held, self._write
         while held and not self._is_paused:
-            data = next(held[0], None)
-            if data is None:
-                held.popleft()
-            else:
+            first = held.popleft()
+            if isinstance(first, bytes):
+                self.held_octets -= len(first)
+                data: bytes | None = first
+            elif (data := next(first, None)) is not None:
+                held.appendleft(first)
+            if data is not None:
                 self.octets_out += len(data)
                 write(data)
 
