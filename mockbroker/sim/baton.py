@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from mockbroker.clock import SimClock
+    from mockbroker.clock import SimClock, Timer
     from mockbroker.sim.schedules import Point, Schedule
     from mockbroker.sim.task import Task
 
@@ -122,6 +122,7 @@ class Strand:
         "_baton",
         "_ends",
         "_timed_out",
+        "_timer",
         "_turn_ns",
         "_turns",
         "daemon",
@@ -155,6 +156,7 @@ class Strand:
         self._baton = _allocate_lock()
         self._baton.acquire()
         self._timed_out = False
+        self._timer: Timer | None = None
         self._turns = 0
         self._turn_ns = -1
         self._ends = 0
@@ -190,15 +192,19 @@ class Strand:
         self.wait = wait
         self.wait_due_ns = due_ns
         self._timed_out = False
-        timer = None
         if due_ns is not None:
-            timer = scheduler.clock.schedule(due_ns, self._time_is_up, housekeeping=wait.for_messages)
+            self._timer = scheduler.clock.schedule(due_ns, self._time_is_up, housekeeping=wait.for_messages)
         scheduler.hand_over(self)
-        if timer is not None:
-            timer.cancel()
+        self.stop_timer()
         self.wait = None
         self.came_back()
         return not self._timed_out
+
+    def stop_timer(self) -> None:
+        """Let the time of a wait come without waking this strand."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _time_is_up(self) -> None:
         if not self.queued and self.wait is not None:
@@ -352,6 +358,7 @@ class Scheduler:
         task.held.clear()
         for strand in task.strands:
             strand.queued = True  # nothing can wake it any more
+            strand.stop_timer()
 
     # The baton
 

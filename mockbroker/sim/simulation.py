@@ -38,6 +38,18 @@ if TYPE_CHECKING:
 
 DEFAULT_ADDRESS = "localhost:5672"
 
+_open: list[Simulation] = []
+
+
+def _close_all() -> None:
+    """Close what was left open: parked threads must not keep the interpreter from ending."""
+    for sim in tuple(_open):
+        sim.close()
+
+
+# Called before the interpreter waits for threads; atexit's own functions come too late for that.
+threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # not in typeshed
+
 
 class Simulation:
     """Real programs, each thinking it is alone with RabbitMQ, run one at a time on a virtual clock.
@@ -97,6 +109,7 @@ class Simulation:
         self._opener = threading.get_ident()
         PATCHES.put_in()
         add_maker(self._opener)
+        _open.append(self)
 
     # Programs
 
@@ -367,6 +380,7 @@ class Simulation:
         if self._is_closed:
             return
         self._is_closed = True
+        _open.remove(self)
         try:
             for task in self._past_tasks:
                 task.console.finish()

@@ -106,6 +106,8 @@ class Task:
             )
             self.main_thread.__dict__["_mockbroker_strand"] = strand
             self.main_thread.start()
+            # A daemon to the interpreter, which must never wait for it, but not to the threads that it starts.
+            self.main_thread._daemonic = False  # type: ignore[attr-defined]  # hidden by typeshed
         self.scheduler.add(strand)
 
     def new_strand(self, name: str, daemon: bool) -> Strand:
