@@ -1,0 +1,166 @@
+"""rabbitmqctl, on a broker in this process: a command line in, the text that rabbitmqctl prints out.
+
+Owns: the options and how a command line is read, the lines around the rows, and rabbitmqctl's complaints.
+Refuses to know: what a listing says (``listings.py``), how rows look (``formatters.py``), what a command does
+(``ctl_commands.py``).
+Source: rabbitmqctl of RabbitMQ 3.10.8 and 4.0.5.
+
+Read next: ``ctl_commands.py``, ``formatters.py``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+
+from mockbroker.admin.columns import UnknownColumn
+from mockbroker.admin.ctl_commands import COMMANDS, Failure, Invocation
+from mockbroker.admin.formatters import FORMATTERS, QUIET
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mockbroker.admin.ctl_commands import Command
+    from mockbroker.broker import Broker
+    from mockbroker.core.node import Node
+
+_SWITCHES = {
+    "-q": "quiet",
+    "--quiet": "quiet",
+    "-s": "silent",
+    "--silent": "silent",
+    "--no-table-headers": "bare",
+}
+_VALUES = {
+    "-p": "vhost",
+    "--vhost": "vhost",
+    "-t": "timeout",
+    "--timeout": "timeout",
+    "--formatter": "formatter",
+}
+
+
+class CtlError(ValueError):
+    """A command line that rabbitmqctl refuses, or a command that fails; the text is rabbitmqctl's."""
+
+
+def ctl(broker: Broker, line: str) -> str:
+    """Run a rabbitmqctl command and return the text that it prints, as ``list_queues name messages_ready``.
+
+    Words are split as a shell does. Rows are sorted by name. ``-q`` leaves out the lines around them, ``-s``
+    the headers too.
+
+    Raises `CtlError` (a ValueError) with rabbitmqctl's complaint: an unknown command, option or column, a
+    wrong number of arguments, something that is not there. The broker is unchanged then.
+    Source: rabbitmqctl of RabbitMQ 3.10.8 and 4.0.5.
+    """
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise CtlError(f"cannot split {line!r} into words: {error}") from None
+    command, invocation = _read(broker.node, words, line)
+    try:
+        invocation.rows = command.run(invocation)
+    except (UnknownColumn, Failure) as error:
+        raise CtlError(str(error)) from None
+    return _print(command, invocation)
+
+
+def _read(node: Node, words: list[str], line: str) -> tuple[Command, Invocation]:
+    """Return the command and what it was given. Options may stand anywhere."""
+    options = _OptionReader(words)
+    arguments: list[str] = []
+    command: Command | None = None
+    for word in options:
+        if command is not None:
+            arguments.append(word)
+        else:
+            command = _command(word)
+    if command is None:
+        raise CtlError("rabbitmqctl needs a command, as in 'list_queues'")
+    invocation = Invocation(node, arguments, options.take(command, line))
+    if len(arguments) < command.least:
+        raise _invalid("not enough arguments.", line)
+    if command.most is not None and len(arguments) > command.most:
+        raise _invalid("too many arguments.", line)
+    return command, invocation
+
+
+def _command(name: str) -> Command:
+    command = COMMANDS.get(name)
+    if command is not None:
+        return command
+    similar = difflib.get_close_matches(name, COMMANDS, n=1)
+    hint = f"Did you mean '{similar[0]}'? \n" if similar else ""
+    raise CtlError(f"\nCommand '{name}' not found. \n{hint}")
+
+
+def _invalid(reason: str, line: str) -> CtlError:
+    return CtlError(f"Error (argument validation): {reason}\nArguments given:\n\t{line}")
+
+
+class _OptionReader:
+    """Gives the words that are no options, and keeps the options."""
+
+    def __init__(self, words: list[str]) -> None:
+        self._words = iter(words)
+        self._given: list[tuple[str, str | None]] = []
+
+    def __iter__(self) -> _OptionReader:
+        return self
+
+    def __next__(self) -> str:
+        for word in self._words:
+            if not word.startswith("-") or word == "-":
+                return word
+            option, equals, value = word.partition("=")
+            if word in _SWITCHES or word in _COMMAND_SWITCHES:
+                self._given.append((word, None))
+            elif equals:
+                self._given.append((option, value))
+            else:
+                self._given.append((word, next(self._words, None)))
+        raise StopIteration
+
+    def take(self, command: Command, line: str) -> dict[str, str]:
+        """Return the options by name. Raises `CtlError` for an unknown one, or one without its value."""
+        options: dict[str, str] = {}
+        wrong = []
+        for option, value in self._given:
+            if option in _SWITCHES:
+                options[_SWITCHES[option]] = ""
+            elif option in _COMMAND_SWITCHES and option in command.options:
+                options[option] = ""
+            elif value is not None and (option in _VALUES or option in command.options):
+                options[_VALUES.get(option, option)] = value
+            else:
+                wrong.append(f"{option} : {value or ''}")
+        timeout, formatter = options.get("timeout", "60"), options.get("formatter", "table")
+        if not timeout.removeprefix("-").isdecimal():
+            wrong.append(f"-t : {timeout}")
+        if wrong:
+            raise _invalid("\n".join(["Invalid options for this command:", *wrong]), line)
+        if formatter not in FORMATTERS:
+            raise CtlError(f"unknown formatter {formatter!r}: choose from {', '.join(FORMATTERS)}")
+        return options
+
+
+_COMMAND_SWITCHES = frozenset(
+    option for command in COMMANDS.values() for option, has_value in command.options.items() if not has_value
+)
+
+
+def _print(command: Command, invocation: Invocation) -> str:
+    """Return the text: the banner unless it is unwanted, then the rows, then what else was said."""
+    options = invocation.options
+    formatter = options.get("formatter", "table")
+    is_quiet = "quiet" in options or "silent" in options or formatter in QUIET
+    lines = []
+    if not is_quiet:
+        if command.shows_timeout:
+            lines.append(f"Timeout: {float(options.get('timeout', '60'))} seconds ...")
+        lines += command.banner(invocation)
+    if invocation.rows is not None:
+        headers = not ("silent" in options or "bare" in options)
+        lines += FORMATTERS[formatter](invocation.rows, headers=headers)
+    lines += invocation.said
+    return "".join(f"{line}\n" for line in lines)
