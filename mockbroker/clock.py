@@ -128,6 +128,8 @@ class Clock:
         self._sequence = 0
         self._servers: list[Callable[[], object]] = []
         self._moving = False
+        self.is_firing = False
+        """Whether a timer's callback is running: no time may pass then."""
 
     @property
     def now_ns(self) -> int:
@@ -181,9 +183,13 @@ class Clock:
     def fire_due(self) -> int:
         """Fire the timers that are due now, those included that they schedule for now; return how many."""
         fired = 0
-        while (timer := self._next_timer(self.now_ns)) is not None:
-            timer.take()(*timer.args)
-            fired += 1
+        self.is_firing = True
+        try:
+            while (timer := self._next_timer(self.now_ns)) is not None:
+                timer.take()(*timer.args)
+                fired += 1
+        finally:
+            self.is_firing = False
         return fired
 
     def _next_timer(self, until_ns: int) -> Timer | None:

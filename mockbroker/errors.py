@@ -22,6 +22,8 @@ Owns: the reply codes of AMQP 0-9-1 and the tree above. Refuses to know: the wor
 
 from __future__ import annotations
 
+import sys
+
 REPLY_CODES = {
     "CONTENT_TOO_LARGE": 311,
     "NO_ROUTE": 312,
@@ -49,6 +51,25 @@ REPLY_NAMES = {code: name for name, code in REPLY_CODES.items()}
 
 class MockbrokerError(Exception):
     """The root of every error that mockbroker raises on purpose."""
+
+
+_SIBLINGS: dict[type, type] = {}
+
+
+class CaughtAsPikas(MockbrokerError):
+    """An error that pika has too: where pika is loaded, ``except pika.exceptions.NAME`` catches it as well.
+
+    pika is never imported for it: who has not loaded it cannot name its classes.
+    """
+
+    def __new__(cls, *args: object) -> CaughtAsPikas:
+        """Make an instance that belongs to pika's class of the same name too, if there is one."""
+        theirs = getattr(sys.modules.get("pika.exceptions"), cls.__name__, None)
+        if theirs is not None and not issubclass(cls, theirs):
+            if cls not in _SIBLINGS:
+                _SIBLINGS[cls] = type(cls.__name__, (cls, theirs), {"__module__": cls.__module__})
+            return super().__new__(_SIBLINGS[cls], *args)
+        return super().__new__(cls, *args)
 
 
 class AMQPError(MockbrokerError):
@@ -83,7 +104,7 @@ class PolicyError(MockbrokerError):
         super().__init__(reason)
 
 
-class ReentrancyError(MockbrokerError):
+class ReentrancyError(CaughtAsPikas):
     """A call that lets time pass or serves others, made inside a callback."""
 
     def __init__(self, what: str, why: str) -> None:

@@ -794,6 +794,13 @@ class BrokerChannel:
     def _check(self, permission: str, kind: str, name: str) -> None:
         self.connection.user.check_name(permission, kind, name, self.vhost.name)
 
+    def end_consumers(self) -> None:
+        """End all consumers of a channel that is going to close."""
+        consumers = list(self.consumers.values())
+        self.consumers.clear()
+        for consumer in consumers:
+            self._end_consumer(consumer)
+
     def close(self) -> replies.Reply:
         """End the channel: consumers go, what is unacknowledged returns to its queues in order, a transaction is forgotten."""
         self.is_open = False
@@ -802,10 +809,7 @@ class BrokerChannel:
         self.node.disk.forget(self)
         if self.watch is not None:
             self.watch.stop()
-        consumers = list(self.consumers.values())
-        self.consumers.clear()
-        for consumer in consumers:
-            self._end_consumer(consumer)
+        self.end_consumers()
         if self.transaction is not None:
             self._restore(self.transaction.deliveries)
             self.transaction = None

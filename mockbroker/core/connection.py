@@ -107,7 +107,10 @@ class BrokerConnection:
         if not self.is_open:
             return
         self.is_open = False
-        for channel in list(self.channels.values()):
+        channels = list(self.channels.values())
+        for channel in channels:  # first all consumers go, so that nothing returns to one of this connection's
+            channel.end_consumers()
+        for channel in channels:
             channel.close()
         self.node.connection_gone(self)
         for queue in [each for each in self.vhost.queues.values() if each.exclusive_to is self]:

@@ -75,7 +75,7 @@ class ClassicQueue(Queue):
             self.ready_bytes = sum(len(message[2]) for _, message, _ in self.messages())
         self._counts_bytes = counts
         self.plain = self._is_plain()
-        if settings.is_limited and self.ready_count:
+        if settings.drops_head:
             self._drop_excess()
 
     def _is_plain(self) -> bool:
@@ -149,8 +149,9 @@ class ClassicQueue(Queue):
         if self._journal is not None and is_persistent(message):
             self._journal.write(position)
         if self.ring.ready:
-            self.dispatch()
-        if settings.is_limited:
+            # Not `dispatch`: a message that expires at once is still offered to a consumer that is ready.
+            self._deliver()
+        if settings.drops_head:
             self._drop_excess()
         if self._expiring:
             self.expire()
@@ -168,15 +169,17 @@ class ClassicQueue(Queue):
 
     def dispatch(self) -> None:
         """Give ready messages to consumers, in turn, while both are there and windows are open."""
+        if self._expiring:
+            self.expire()
+        if self.ring.ready:
+            self._deliver()
+
+    def _deliver(self) -> None:
         ring = self.ring
         consumers = ring.ready
         returned = self._returned.entries
         trace = self.node.trace
-        while consumers:
-            if self._expiring:
-                self.expire()
-            if not (returned or self.ready):
-                return
+        while consumers and (returned or self.ready):
             consumer = consumers[0]
             channel = consumer.channel
             if not consumer.credit or (channel.limiter is not None and not channel.limiter.admits(consumer)):
@@ -193,6 +196,8 @@ class ClassicQueue(Queue):
             if consumer.ack_required:
                 channel.unacked[tag] = delivery
                 consumer.credit -= 1
+                if channel.limiter is not None:
+                    channel.limiter.in_flight += 1
                 if channel.watch is not None:
                     channel.watch.delivered(delivery)
             elif self.keeps_book:
@@ -201,6 +206,8 @@ class ClassicQueue(Queue):
             if trace is not None:
                 trace.delivered(delivery)
             consumer.deliver(delivery)
+            if self._expiring:
+                self.expire()
 
     def _hand_over_all(self, consumer: Any) -> bool:
         """Give the whole queue to the only consumer that is ready, when it acknowledges automatically.
@@ -263,7 +270,7 @@ class ClassicQueue(Queue):
                 self._expiring = True
             if self._counts_bytes:
                 self.ready_bytes += len(message[2])
-        if self.settings.is_limited:
+        if self.settings.drops_head:
             self._drop_excess()
         if self._expiring:
             self.expire()

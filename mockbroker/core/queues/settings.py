@@ -67,6 +67,11 @@ class Settings:
         return self.max_length is not None or self.max_length_bytes is not None
 
     @property
+    def drops_head(self) -> bool:
+        """Whether a full queue drops its oldest messages."""
+        return self.is_limited and not self.rejects_publishes
+
+    @property
     def rejects_publishes(self) -> bool:
         """Whether a full queue refuses new messages instead of dropping old ones."""
         return self.is_limited and self.overflow in ("reject-publish", "reject-publish-dlx")
