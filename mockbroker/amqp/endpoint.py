@@ -331,8 +331,8 @@ class Endpoint:
     def _nap(self, is_quiet: bool) -> None:
         """Let input gather when what came needed no answer: clients that only publish go on doing so.
 
-        In one process with its client the thread would otherwise take the interpreter from it for each message.
-        Naps grow from 0.1 ms while nobody waits for an answer, up to 2 ms.
+        In one process with its client the thread would else take the interpreter from it for each message.
+        Naps grow from 0.1 ms to 2 ms while nobody waits for an answer.
         """
         if is_quiet:
             self._nap_s = min(self._nap_s * 2, LONGEST_NAP_S)
