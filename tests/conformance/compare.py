@@ -32,8 +32,8 @@ from .live.server import Target
 from .replay import Replay, replay
 from .transcript import Scenario, Seen, Step, difference
 
-SAME_KIND_SHOWN = 2
-"""How many findings of one kind are shrunk and saved; further ones are only counted."""
+SAME_KIND_SHOWN = 1
+"""How many findings of one kind are shrunk (that takes a while) and saved; further ones are only counted."""
 
 
 class Outcome(NamedTuple):

@@ -195,13 +195,44 @@ class Generator:
             step["if_unused"] = True
         return step
 
+    def _redeclare(self) -> Step | None:
+        """Declare what is there once more, with something changed."""
+        kind = self.rng.choice(["queues", "exchanges"])
+        name = self.pick(getattr(self, kind))
+        if name is None:
+            return None
+        known = getattr(self, kind)[name]
+        step = {**known, "at": self.pick(self._channels)}
+        if self.chance(0.4):
+            flag = self.rng.choice(
+                ["durable", "auto_delete", "exclusive" if kind == "queues" else "internal"]
+            )
+            step[flag] = not step.get(flag, False)
+        elif kind == "exchanges":
+            step["type"] = self.rng.choice(["direct", "topic", "nonsense"])
+        else:
+            step["arguments"] = self._changed_arguments(known.get("arguments", {}))
+        return step
+
+    def _changed_arguments(self, arguments: Arguments) -> Arguments:
+        """Drop an argument, or give one another value, of another type now and then."""
+        if arguments and self.chance(0.4):
+            gone = self.pick(arguments)
+            return {name: value for name, value in arguments.items() if name != gone}
+        name = self.rng.choice(["x-max-length", "x-message-ttl", "x-overflow", "x-max-priority", "x-expires"])
+        values = [1, 7, -1, 2.5, "7", "drop-head", True, {"$int64": 7}, {"$int8": 7}, None]
+        return {**arguments, name: self.rng.choice(values)}
+
+    def _declare_server_named(self) -> Step:
+        return self._at("queue.declare", queue="", exclusive=self.chance(0.5), auto_delete=self.chance(0.3))
+
     def _declare_queue(self) -> Step:
         name = self.pick_queue_name()
         if name in self.queues and self.chance(0.8):
             return {**self.queues[name], "at": self.pick(self._channels)}
         arguments = self.family.queue_arguments(self)
         step = self._at("queue.declare", queue=name)
-        if arguments.get("x-queue-type", "classic") != "classic":
+        if "x-queue-type" in arguments:
             step["durable"] = True
         else:
             for flag, probability in (("durable", 0.4), ("auto_delete", 0.08), ("exclusive", 0.04)):
@@ -380,6 +411,23 @@ class Generator:
             {"op": "queue.delete", "at": at, "queue": "absent"},
             {"op": "basic.cancel", "at": at, "consumer_tag": "unknown"},
             {"op": "tx.commit", "at": at},
+            {"op": "basic.get", "at": at, "queue": ""},
+            {
+                "op": "basic.publish",
+                "at": at,
+                "exchange": "",
+                "body": "x",
+                "properties": {"expiration": "soon"},
+            },
+            {
+                "op": "basic.publish",
+                "at": at,
+                "exchange": "",
+                "body": "x",
+                "properties": {"user_id": "other"},
+            },
+            {"op": "queue.declare", "at": at, "queue": "amq.mine"},
+            {"op": "exchange.declare", "at": at, "exchange": "", "type": "direct"},
             {"op": "channel.open", "at": at},
         ]
         return self.rng.choice(mistakes)
@@ -418,7 +466,8 @@ class Generator:
         elif kind == "queue.declare-ok":
             self._last_count = event["message_count"]
             if not step.get("passive"):
-                self.queues[step["queue"]] = step
+                # A server-named queue is known by its stable name.
+                self.queues[event["queue"]] = {**step, "queue": event["queue"]}
         elif kind == "exchange.declare-ok" and not step.get("passive"):
             self.exchanges[step["exchange"]] = step
         elif kind == "queue.delete-ok":
@@ -474,6 +523,8 @@ MOVES: dict[str, Callable[[Generator], Step | None]] = {
     "recover": Generator._recover,
     "qos": Generator._qos,
     "declare queue": Generator._declare_queue,
+    "declare server-named queue": Generator._declare_server_named,
+    "redeclare": Generator._redeclare,
     "delete queue": Generator._delete_queue,
     "count": Generator._count,
     "purge": Generator._purge,
@@ -501,6 +552,8 @@ BASE_WEIGHTS: dict[str, float] = {
     "recover": 1,
     "qos": 4,
     "declare queue": 5,
+    "declare server-named queue": 0.7,
+    "redeclare": 1.5,
     "delete queue": 1,
     "count": 5,
     "purge": 1.5,
