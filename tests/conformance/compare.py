@@ -25,7 +25,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from .generator import FAMILIES, Generator
+from .families import FAMILIES
+from .generator import Generator
 from .live.runner import run_scenario
 from .live.scenarios import write_scenario
 from .live.server import Target

@@ -7,7 +7,7 @@ import pytest
 from mockbroker.rules import RULES
 
 from .compare import compose, kind_of, own_answer, without_needless
-from .generator import FAMILIES
+from .families import FAMILIES
 from .transcript import Step, difference
 
 

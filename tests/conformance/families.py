@@ -1,0 +1,173 @@
+"""The families of random conversations: what their queues are like, and which steps they prefer.
+
+Owns: weights, and the choice of arguments. Refuses to know: the conversation; a generator is asked for chances
+and names.
+
+Read next: ``generator.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from .generator import Generator
+
+Arguments = dict[str, Any]
+
+SHORT_TTL_MS = 250
+"""A time to live that a test can wait for."""
+
+
+class Family(NamedTuple):
+    """What sets a kind of conversation apart: its queues' arguments, and how often some steps are chosen."""
+
+    queue_arguments: Callable[[Generator], Arguments]
+    weights: dict[str, float]
+
+
+BASE_WEIGHTS: dict[str, float] = {
+    "publish": 30,
+    "consume": 8,
+    "cancel": 2,
+    "get": 7,
+    "settle": 26,
+    "recover": 1,
+    "qos": 4,
+    "declare queue": 5,
+    "declare server-named queue": 0.7,
+    "redeclare": 1.5,
+    "delete queue": 1,
+    "count": 5,
+    "purge": 1.5,
+    "bind": 7,
+    "declare exchange": 3,
+    "delete exchange": 0.7,
+    "bind exchange": 2.5,
+    "connect": 3,
+    "close connection": 1,
+    "open channel": 6,
+    "close channel": 1.2,
+    "select mode": 4,
+    "end transaction": 4,
+    "policy": 0,
+    "wait": 0,
+    "mistake": 1.5,
+}
+
+
+def plain_arguments(generator: Generator) -> Arguments:
+    """Length limits, dead-lettering, single active consumer and priorities, each now and then."""
+    arguments: Arguments = {}
+    if generator.chance(0.3):
+        arguments["x-max-length"] = generator.rng.randint(0, 4)
+        if generator.chance(0.6):
+            arguments["x-overflow"] = generator.rng.choice(
+                ["drop-head", "reject-publish", "reject-publish-dlx"]
+            )
+    if generator.chance(0.08):
+        arguments["x-max-length-bytes"] = generator.rng.randint(0, 8)
+    if generator.chance(0.3):
+        arguments |= dead_letter_arguments(generator)
+    if generator.chance(0.1):
+        arguments["x-max-priority"] = generator.rng.choice([1, 5, 10])
+    if generator.chance(0.1):
+        arguments["x-single-active-consumer"] = True
+    return arguments
+
+
+def dead_letter_arguments(generator: Generator) -> Arguments:
+    """Dead-lettering to the default exchange or one that may exist, with a key of its own now and then."""
+    target = generator.pick({"", "amq.fanout", *generator.exchanges, generator.pick_exchange_name()})
+    arguments: Arguments = {"x-dead-letter-exchange": target}
+    if generator.chance(0.7):
+        arguments["x-dead-letter-routing-key"] = generator.pick_queue_name()
+    return arguments
+
+
+def ttl_arguments(generator: Generator) -> Arguments:
+    """Times to live: none, short, long; queues that expire; dead-lettering often."""
+    arguments: Arguments = {}
+    if generator.chance(0.5):
+        arguments["x-message-ttl"] = generator.rng.choice([0, SHORT_TTL_MS, 60_000])
+    if generator.chance(0.08):
+        arguments["x-expires"] = 60_000
+    if generator.chance(0.6):
+        arguments |= dead_letter_arguments(generator)
+    if generator.chance(0.15):
+        arguments["x-max-length"] = generator.rng.randint(1, 3)
+    if generator.chance(0.15):
+        arguments["x-max-priority"] = 5
+    return arguments
+
+
+def quorum_arguments(generator: Generator) -> Arguments:
+    """Quorum queues, with a classic one beside them now and then."""
+    if generator.chance(0.2):
+        return plain_arguments(generator)
+    arguments: Arguments = {"x-queue-type": "quorum"}
+    if generator.chance(0.4):
+        arguments["x-delivery-limit"] = generator.rng.randint(0, 3)
+    if generator.chance(0.3):
+        arguments["x-max-length"] = generator.rng.randint(1, 4)
+        if generator.chance(0.5):
+            arguments["x-overflow"] = generator.rng.choice(["drop-head", "reject-publish"])
+    if generator.chance(0.4):
+        arguments |= dead_letter_arguments(generator)
+    if generator.chance(0.15):
+        arguments["x-single-active-consumer"] = True
+    return arguments
+
+
+def priority_arguments(generator: Generator) -> Arguments:
+    """Priority queues, with limits and dead-lettering now and then."""
+    arguments = plain_arguments(generator) if generator.chance(0.4) else {}
+    arguments["x-max-priority"] = generator.rng.choice([1, 3, 5, 10])
+    return arguments
+
+
+def dead_letter_only(generator: Generator) -> Arguments:
+    """Queues that dead-letter to one another, with limits that push messages on."""
+    arguments = dead_letter_arguments(generator) if generator.chance(0.85) else {}
+    if generator.chance(0.35):
+        arguments["x-max-length"] = generator.rng.randint(0, 2)
+    if generator.chance(0.25):
+        arguments["x-overflow"] = "reject-publish-dlx"
+    if generator.chance(0.2):
+        arguments["x-message-ttl"] = generator.rng.choice([0, 60_000])
+    return arguments
+
+
+def stream_arguments(generator: Generator) -> Arguments:
+    """Streams, with a classic queue beside them now and then."""
+    return {"x-queue-type": "stream"} if generator.chance(0.75) else {}
+
+
+def policy_definition(generator: Generator) -> Arguments:
+    """What a policy may ask of queues."""
+    definition: Arguments = {}
+    if generator.chance(0.5):
+        definition["max-length"] = generator.rng.randint(1, 4)
+        if generator.chance(0.5):
+            definition["overflow"] = generator.rng.choice(
+                ["drop-head", "reject-publish", "reject-publish-dlx"]
+            )
+    if generator.chance(0.4):
+        definition |= {key[len("x-") :]: value for key, value in dead_letter_arguments(generator).items()}
+    if generator.chance(0.2):
+        definition["message-ttl"] = generator.rng.choice([0, 60_000])
+    return definition or {"max-length": 2}
+
+
+FAMILIES: dict[str, Family] = {
+    "plain": Family(plain_arguments, {}),
+    "ttl": Family(ttl_arguments, {"wait": 3}),
+    "policy": Family(plain_arguments, {"policy": 10, "declare queue": 8}),
+    "quorum": Family(quorum_arguments, {"settle": 32}),
+    "priority": Family(priority_arguments, {}),
+    "dlx": Family(dead_letter_only, {"settle": 32}),
+    "tx": Family(plain_arguments, {"select mode": 9, "end transaction": 14}),
+    "streams": Family(stream_arguments, {"qos": 8, "consume": 12}),
+}
+"""Name -> kind of conversation."""
