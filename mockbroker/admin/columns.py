@@ -291,7 +291,7 @@ CHANNEL = Listing(
         "confirm": lambda channel: channel.confirming,
         "consumer_count": lambda channel: len(channel.consumers),
         "messages_unacknowledged": lambda channel: len(channel.unacked),
-        "messages_unconfirmed": lambda channel: channel.unconfirmed_count,
+        "messages_unconfirmed": lambda channel: len(channel._unconfirmed),
         "messages_uncommitted": _uncommitted("publishes"),
         "acks_uncommitted": _uncommitted("deliveries"),
         "prefetch_count": lambda channel: channel.prefetch_count,
@@ -377,10 +377,13 @@ def _default_queue_type(vhost: VHost) -> str:
     return kind if chosen else "undefined"
 
 
+_DESCRIPTIONS = {"/": "Default virtual host"}
+"""What a server calls the virtual host that it comes with."""
+
 VHOST = Listing(
     columns={
         "name": lambda vhost: vhost.name,
-        "description": lambda vhost: vhost.metadata.get("description", ""),
+        "description": lambda vhost: vhost.metadata.get("description", _DESCRIPTIONS.get(vhost.name, "")),
         "tags": lambda vhost: list(vhost.metadata.get("tags", ())),
         "default_queue_type": _default_queue_type,
         "tracing": lambda vhost: False,

@@ -21,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mockbroker.admin.ctl_commands import Command
     from mockbroker.broker import Broker
-    from mockbroker.core.node import Node
 
 _SWITCHES = {
     "-q": "quiet",
@@ -43,7 +42,7 @@ class CtlError(ValueError):
     """A command line that rabbitmqctl refuses, or a command that fails; the text is rabbitmqctl's."""
 
 
-def ctl(broker: Broker, line: str) -> str:
+def run(broker: Broker, line: str) -> str:
     """Run a rabbitmqctl command and return the text that it prints, as ``list_queues name messages_ready``.
 
     Words are split as a shell does. Rows are sorted by name. ``-q`` leaves out the lines around them, ``-s``
@@ -57,7 +56,7 @@ def ctl(broker: Broker, line: str) -> str:
         words = shlex.split(line)
     except ValueError as error:
         raise CtlError(f"cannot split {line!r} into words: {error}") from None
-    command, invocation = _read(broker.node, words, line)
+    command, invocation = _read(broker, words, line)
     try:
         invocation.rows = command.run(invocation)
     except (UnknownColumn, Failure) as error:
@@ -65,7 +64,7 @@ def ctl(broker: Broker, line: str) -> str:
     return _print(command, invocation)
 
 
-def _read(node: Node, words: list[str], line: str) -> tuple[Command, Invocation]:
+def _read(broker: Broker, words: list[str], line: str) -> tuple[Command, Invocation]:
     """Return the command and what it was given. Options may stand anywhere."""
     options = _OptionReader(words)
     arguments: list[str] = []
@@ -77,7 +76,7 @@ def _read(node: Node, words: list[str], line: str) -> tuple[Command, Invocation]
             command = _command(word)
     if command is None:
         raise CtlError("rabbitmqctl needs a command, as in 'list_queues'")
-    invocation = Invocation(node, arguments, options.take(command, line))
+    invocation = Invocation(broker, arguments, options.take(command, line))
     if len(arguments) < command.least:
         raise _invalid("not enough arguments.", line)
     if command.most is not None and len(arguments) > command.most:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 
 from mockbroker.admin import listings
 from mockbroker.admin.columns import connection_pid
-from mockbroker.core.access import Permissions, User
 from mockbroker.errors import PolicyError
 
 TYPE_CHECKING = False
@@ -22,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from mockbroker.broker import Broker
+    from mockbroker.core.access import User
     from mockbroker.core.node import Node
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
@@ -37,11 +38,16 @@ class Failure(Exception):
 class Invocation:
     """One use of a command: the broker, the arguments and options, and what came of it."""
 
-    node: Node
+    broker: Broker
     arguments: list[str]
     options: dict[str, str]
     rows: Rows | None = None
     said: list[str] = field(default_factory=list)
+
+    @property
+    def node(self) -> Node:
+        """The core."""
+        return self.broker.node
 
     @property
     def vhost_name(self) -> str:
@@ -157,7 +163,7 @@ def _add_user(invocation: Invocation) -> None:
     name, password = invocation.arguments
     if name in invocation.node.users:
         raise Failure(f'Error:\nUser "{name}" already exists')
-    invocation.node.users[name] = User(name, password)
+    invocation.broker.add_user(name, password)
     if "quiet" not in invocation.options and "silent" not in invocation.options:
         invocation.said.append(
             "Done. Don't forget to grant the user permissions to some virtual hosts! "
@@ -173,7 +179,8 @@ def _delete_user(invocation: Invocation) -> None:
 
 
 def _change_password(invocation: Invocation) -> None:
-    invocation.user(invocation.arguments[0]).password = invocation.arguments[1]
+    name, password = invocation.arguments
+    invocation.broker.add_user(name, password, invocation.user(name).tags)
 
 
 def _set_user_tags(invocation: Invocation) -> None:
@@ -189,11 +196,9 @@ def _set_permissions(invocation: Invocation) -> None:
     if invocation.vhost_name not in node.vhosts:
         raise Failure(f"Error:\nVirtual host {invocation.vhost_name} does not exist")
     try:
-        permissions = Permissions(*patterns)
+        invocation.broker.set_permissions(name, *patterns, vhost=invocation.vhost_name)
     except ValueError as error:
         raise Failure(f"Error:\n{error}") from None
-    node.users[name].permissions[invocation.vhost_name] = permissions
-    node.permissions_changed()
 
 
 def _clear_permissions(invocation: Invocation) -> None:

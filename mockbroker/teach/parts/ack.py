@@ -9,8 +9,7 @@ from mockbroker.teach.parts.worker import Worker, as_body, as_text, duration_s, 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mockbroker.channel import Channel
-    from mockbroker.message import BasicProperties
-    from mockbroker.wording import Deliver
+    from mockbroker.message import BasicProperties, Delivery
 
 TASKS = ("A long task....",)
 _LISTING = "-q list_queues name messages_ready messages_unacknowledged"
@@ -60,7 +59,7 @@ def _ack_where_none_is_due(stage: Stage) -> None:
     channel.queue_declare("task_queue", durable=True)
     channel.basic_publish("", "task_queue", b"A task.")
 
-    def on_message(channel: Channel, method: Deliver, properties: BasicProperties, body: bytes) -> None:
+    def on_message(channel: Channel, method: Delivery, properties: BasicProperties, body: bytes) -> None:
         console.print(f"Received {as_text(body)}")
         try:
             channel.basic_ack(method.delivery_tag)
@@ -84,7 +83,7 @@ def _take_three_hours(stage: Stage) -> None:
         channel.basic_ack(delivery_tag)
         console.print("Done, acknowledged")
 
-    def on_message(channel: Channel, method: Deliver, properties: BasicProperties, body: bytes) -> None:
+    def on_message(channel: Channel, method: Delivery, properties: BasicProperties, body: bytes) -> None:
         console.print(f"Received {as_text(body)}")
         connection.call_later(_THREE_HOURS_S, finish, method.delivery_tag)
 

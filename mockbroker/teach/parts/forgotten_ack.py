@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 from mockbroker.teach.parts.stage import Options, Part, Stage, rabbitmqctl
-from mockbroker.teach.parts.worker import Worker, as_text, produce
+from mockbroker.teach.parts.worker import Worker, produce
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from mockbroker.channel import Channel
-    from mockbroker.message import BasicProperties
-    from mockbroker.wording import Deliver
-
-TASKS = ("Task 1", "Task 2", "Task 3", "Task 4", "Task 5")
+TASKS = ("Task 1.", "Task 2.", "Task 3.", "Task 4.", "Task 5.")
 _INTERVAL_S = 1
 _LISTING = "-q list_queues name messages_ready messages_unacknowledged message_bytes_unacknowledged"
 
@@ -26,23 +20,16 @@ def play(stage: Stage, options: Options) -> None:
     tasks = options.tasks or TASKS
     broker = stage.broker()
     consoles = stage.consoles(broker)
-    producer, forgetful = consoles.console("P"), consoles.console("C1")
-    connection = broker.connect()
-    channel = connection.channel()
-    channel.queue_declare("task_queue", durable=True)
-
-    def on_message(channel: Channel, method: Deliver, properties: BasicProperties, body: bytes) -> None:
-        forgetful.print(f"{as_text(body)} Done")
-
-    channel.basic_consume("task_queue", on_message)
+    producer, forgetful, careful, shell = map(consoles.console, ("P", "C1", "C2", "shell"))
+    broker.connect().channel().queue_declare("task_queue", durable=True)
+    worker = Worker(broker, forgetful, "task_queue", prefetch=0, forgetful=True)
     produce(broker, producer, "task_queue", tasks, interval_s=_INTERVAL_S)
-    careful, shell = consoles.console("C2"), consoles.console("shell")
     broker.clock.advance(len(tasks) // 2 * _INTERVAL_S)
     rabbitmqctl(broker, shell, _LISTING)
     broker.run_until_idle()
     rabbitmqctl(broker, shell, _LISTING)
     forgetful.print("ends")
-    connection.close()
+    worker.connection.close()
     rabbitmqctl(broker, shell, _LISTING)
     Worker(broker, careful, "task_queue", prefetch=1)
     broker.run_until_idle()

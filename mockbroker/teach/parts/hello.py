@@ -8,8 +8,7 @@ from mockbroker.teach.parts.worker import as_body, as_text
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mockbroker.channel import Channel
-    from mockbroker.message import BasicProperties
-    from mockbroker.wording import Deliver
+    from mockbroker.message import BasicProperties, Delivery
 
 
 def play(stage: Stage, options: Options) -> None:
@@ -30,7 +29,7 @@ def play(stage: Stage, options: Options) -> None:
     again = sender.queue_declare("hello").method
     send.print(f"Declared 'hello' again: {again.message_count} ready, {again.consumer_count} consumers")
 
-    def on_message(channel: Channel, method: Deliver, properties: BasicProperties, body: bytes) -> None:
+    def on_message(channel: Channel, method: Delivery, properties: BasicProperties, body: bytes) -> None:
         receive.print(f"Received '{as_text(body)}'")
 
     receiver = broker.connect().channel()

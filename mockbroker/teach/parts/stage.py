@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from mockbroker.events import Trace
     from mockbroker.teach.consoles import Console
 
 _PROSE_WIDTH = 80
@@ -44,18 +45,26 @@ class Part:
 
 
 class Stage:
-    """Collects what a part shows; `layout` gives the text."""
+    """Collects what a part shows; `layout` gives the text. `traced` keeps what each broker does, too."""
 
-    def __init__(self, *, seed: int = 0, rules: str = "rabbitmq-4.0") -> None:
+    def __init__(self, *, seed: int = 0, traced: bool = False) -> None:
         self._seed = seed
-        self._rules = rules
+        self._traced = traced
         self._blocks: list[Consoles | list[str] | str] = []
         self.brokers: list[Broker] = []
+        self.traces: list[Trace] = []
+
+    @property
+    def scenes(self) -> list[Consoles]:
+        """The consoles of each scene."""
+        return [block for block in self._blocks if isinstance(block, Consoles)]
 
     def broker(self) -> Broker:
         """Return a new broker in virtual time, with the seed that the user chose."""
-        broker = Broker(rules=self._rules, seed=self._seed)
+        broker = Broker(seed=self._seed)
         self.brokers.append(broker)
+        if self._traced:
+            self.traces.append(broker.tracing().__enter__())
         return broker
 
     def consoles(self, broker: Broker) -> Consoles:

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
     from mockbroker import Broker
     from mockbroker.channel import Channel
-    from mockbroker.message import BasicProperties
+    from mockbroker.message import BasicProperties, Delivery
     from mockbroker.teach.consoles import Console
-    from mockbroker.wording import Deliver
 
 
 def as_text(body: bytes) -> str:
@@ -41,7 +40,8 @@ class Worker:
 
     `prefetch` None means automatic acknowledgement; a number means manual acknowledgement with that window
     (0: none). `one_at_a_time` is the worker that blocks while it works: what arrives meanwhile waits in its
-    own buffer. Otherwise a task only starts a timer, and several may be running.
+    own buffer. Otherwise a task only starts a timer, and several may be running. `forgetful` is the one that
+    never acknowledges.
     """
 
     def __init__(
@@ -52,10 +52,11 @@ class Worker:
         *,
         prefetch: int | None,
         one_at_a_time: bool = False,
+        forgetful: bool = False,
     ) -> None:
         self._clock = broker.clock
         self._console = console
-        self._manual = prefetch is not None
+        self._acknowledges = prefetch is not None and not forgetful
         self._one_at_a_time = one_at_a_time
         self._busy = False
         self._buffer: deque[tuple[int, bool, bytes]] = deque()
@@ -66,9 +67,9 @@ class Worker:
         self.channel = self.connection.channel()
         if prefetch:
             self.channel.basic_qos(prefetch_count=prefetch)
-        self.consumer_tag = self.channel.basic_consume(queue, self._receive, auto_ack=not self._manual)
+        self.consumer_tag = self.channel.basic_consume(queue, self._receive, auto_ack=prefetch is None)
 
-    def _receive(self, channel: Channel, method: Deliver, properties: BasicProperties, body: bytes) -> None:
+    def _receive(self, channel: Channel, method: Delivery, properties: BasicProperties, body: bytes) -> None:
         if self._one_at_a_time and self._busy:
             self._buffer.append((method.delivery_tag, method.redelivered, body))
         else:
@@ -84,7 +85,7 @@ class Worker:
         self.done_count += 1
         self.busy_s += duration_s(body)
         self.finished_ns = self._clock.now_ns
-        if self._manual:
+        if self._acknowledges:
             self.channel.basic_ack(delivery_tag)
         self._busy = False
         if self._buffer:
