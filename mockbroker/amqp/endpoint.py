@@ -47,6 +47,8 @@ LAST_WORDS_S = 30
 """How long the end of a connection waits for the client to read what was sent."""
 GRACE_S = 0.1
 """How long `Endpoint.close` waits for the clients' close-ok."""
+GLANCE_S = 0.02
+"""How often the timers of a broker on the wall clock are looked at, whatever was due before."""
 SHORTEST_NAP_S = 0.00005
 LONGEST_NAP_S = 0.002
 _BACKLOG = 1024
@@ -175,8 +177,8 @@ class Endpoint:
             )
         self.broker = broker
         self.clock = broker.clock if isinstance(broker.clock, WallClock) else WallClock()
-        self._lock = broker.lock
         self._listener = listening_socket(host, port)
+        self._lock = broker.share()
         self.host, self.port = self._listener.getsockname()[:2]
         self._bell, self._bell_rope = socket.socketpair()
         self._bell.setblocking(False)
@@ -203,6 +205,7 @@ class Endpoint:
             self._management = ManagementServer(self.broker, self.host, port)
         except OSError:
             self._release()
+            self.broker.unshare()
             raise
 
     @property
@@ -231,13 +234,15 @@ class Endpoint:
 
         Closing a closed endpoint does nothing.
         """
+        if self._is_closing:
+            return
+        self._is_closing = True
         if self._management is not None:
             self._management.close()
         self._grace_s = grace_s
-        self._is_closing = True
         self.wake()
-        if threading.current_thread() is not self._thread:
-            self._thread.join()
+        self._thread.join()
+        self.broker.unshare()
 
     def wake(self) -> None:
         """Have the thread look what there is to do: bytes to send, a timer that is due earlier.
@@ -344,6 +349,10 @@ class Endpoint:
         if self._dirty:
             return 0
         due_ns = self.clock.next_due_ns()
+        if self.clock is self.broker.clock:
+            # Others may schedule something that is due earlier while this thread sleeps.
+            glance_ns = self.clock.now_ns + round(GLANCE_S * NS)
+            due_ns = glance_ns if due_ns is None else min(due_ns, glance_ns)
         if due_ns is None or (deadline_ns is not None and deadline_ns < due_ns):
             due_ns = deadline_ns
         return None if due_ns is None else max(0, due_ns - self.clock.now_ns) / NS
@@ -371,6 +380,9 @@ class Endpoint:
                 self._selector.unregister(self._listener)
                 self.clock.call_later(_PAUSE_WHEN_FULL_S, self._accept_again)
                 return
+            if not self.broker.node.is_running:
+                sock.close()
+                continue
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             link = Link(self, sock, address)

@@ -53,7 +53,9 @@ class WireReplay(Replay):
     def __init__(self, scenario: Scenario, label: str) -> None:
         super().__init__(scenario, label)
         self._lock = threading.RLock()
-        broker: Any = SimpleNamespace(node=self.node, clock=self._clock, lock=self._lock)
+        broker: Any = SimpleNamespace(
+            node=self.node, clock=self._clock, share=lambda: self._lock, unshare=lambda: None
+        )
         self._endpoint = Endpoint(broker)
         self._connections: dict[str, RawClient] = {}
 
