@@ -1,7 +1,7 @@
-"""Mutated frames: nothing that comes in may crash a session, harm another connection, or break the broker's invariants.
+"""Mutated frames: nothing that comes in crashes a session, harms another connection or breaks an invariant.
 
-``python -m tests.amqp.fuzz --frames 1000000 --seed 1`` runs as many frames as it is told to; the test beside it runs a few.
-A failure prints the seed of its round, and ``--seed SEED --rounds 1`` repeats it.
+``python -m tests.amqp.fuzz --frames 1000000 --seed 1`` runs as many frames as it is told to; the test beside
+it runs a few. A failure prints the seed of its round, and ``--seed SEED --rounds 1`` repeats it.
 """
 
 from __future__ import annotations
