@@ -1,7 +1,8 @@
 """The broker as a program sees it: where everything begins.
 
-Owns: who is served when. Callbacks run here and nowhere else, one at a time, and time passes only through here and the clock.
-Refuses to know: AMQP's rules (``core/``), and how anything is listed or printed (``admin/``).
+Owns: who is served when. Callbacks run here and nowhere else, one at a time, and time passes only through
+here and the clock. Refuses to know: AMQP's rules (``core/``), and how anything is listed or printed
+(``admin/``).
 
 Read next: ``connection.py``, ``channel.py``, ``core/node.py``.
 """
@@ -32,10 +33,11 @@ if TYPE_CHECKING:
 class Broker:
     """A broker of its own, in this process.
 
-    `rules` is ``rabbitmq-4.0`` or ``rabbitmq-3.10``; `seed` decides generated names and nothing else; `clock` is a `SimClock` at 0
-    unless given; `epoch` the time of day at virtual time 0 (seconds since 1970; 2025-01-01 unless given); `sync_interval` (seconds)
-    bounds how long a persistent message waits for the disk when nobody waits for its confirm; users in `loopback_users` may
-    come only from this host; `consumer_timeout` (seconds) closes a channel that does not acknowledge in time, None never.
+    `rules` is ``rabbitmq-4.0`` or ``rabbitmq-3.10``; `seed` decides generated names and nothing else; `clock`
+    is a `SimClock` at 0 unless given; `epoch` the time of day at virtual time 0 (seconds since 1970;
+    2025-01-01 unless given); `sync_interval` (seconds) bounds how long a persistent message waits for the
+    disk when nobody waits for its confirm; users in `loopback_users` may come only from this host;
+    `consumer_timeout` (seconds) closes a channel that does not acknowledge in time, None never.
 
     >>> broker = Broker()
     >>> channel = broker.connect().channel()
@@ -46,7 +48,7 @@ class Broker:
     [{'name': 'hello', 'messages_ready': 1}]
     """
 
-    def __init__(  # noqa: PLR0913 - what a server's configuration file would say
+    def __init__(
         self,
         *,
         rules: str | Rules = "rabbitmq-4.0",
@@ -73,25 +75,26 @@ class Broker:
         self.owner = get_ident()
         """The thread that the native API belongs to; 0 while other threads use the broker too (`share`)."""
         self.lock: Any = None
-        """Who uses the broker while it is shared; an endpoint's thread holds it whenever it touches the node."""
+        """Held by whoever uses the broker while it is shared; an endpoint's thread does too."""
         self._sharers = 0
         self._is_closed = False
         self.clock.add_server(self._serve_instant)
 
-    # -- connections ---------------------------------------------------------------------------------------------
+    # -- connections
 
     def connect(
         self,
         username: str = "guest",
-        password: str = "guest",  # noqa: S107 - RabbitMQ's well-known default
+        password: str = "guest",
         virtual_host: str = "/",
         client_properties: dict[str, Any] | None = None,
         peer_host: str = "127.0.0.1",
     ) -> Connection:
         """Connect a client.
 
-        Raises `ProbableAuthenticationError` (wrong password; a loopback user from another `peer_host`), `ProbableAccessDeniedError`
-        (unknown virtual host, no permissions in it, a limit is reached), ConnectionRefusedError while the broker is down.
+        Raises `ProbableAuthenticationError` (wrong password; a loopback user from another `peer_host`),
+        `ProbableAccessDeniedError` (unknown virtual host, no permissions in it, a limit is reached),
+        ConnectionRefusedError while the broker is down.
         """
         if get_ident() != self.owner:
             return self.enter(  # type: ignore[no-any-return]  # as declared
@@ -109,21 +112,24 @@ class Broker:
         )
 
     def listen(self, host: str = "127.0.0.1", port: int = 0, **options: Any) -> Endpoint:
-        """Open an AMQP 0-9-1 port for any client in any language: a context manager with ``url`` and ``close()``.
+        """Open an AMQP 0-9-1 port for any client in any language: a context manager with ``url`` and
+        ``close()``.
 
-        Port 0 picks a free one. Raises OSError for a port in use, ImportError when the extra ``mockbroker[amqp]`` is missing.
+        Port 0 picks a free one. Raises OSError for a port in use, ImportError when the extra
+        ``mockbroker[amqp]`` is missing.
         """
         from mockbroker.amqp.endpoint import Endpoint  # noqa: PLC0415 - only who listens pays for it
 
         return Endpoint(self, host, port, **options)
 
-    # -- serving -------------------------------------------------------------------------------------------------
+    # -- serving
 
     def run(self, max_deliveries: int = MAX_DELIVERIES) -> int:
-        """Serve everything that is due at this instant, in the order in which the broker sent it; return the number of deliveries.
+        """Serve everything that is due at this instant, in the order in which the broker sent it; return the
+        number of deliveries.
 
-        Raises `ReentrancyError` inside a callback, `LivelockError` above `max_deliveries`. An exception of a callback comes
-        out here; the next run goes on with the next delivery.
+        Raises `ReentrancyError` inside a callback, `LivelockError` above `max_deliveries`. An exception of a
+        callback comes out here; the next run goes on with the next delivery.
         """
         if get_ident() != self.owner:
             return self.enter(self.run, max_deliveries)  # type: ignore[no-any-return]  # an int
@@ -146,9 +152,11 @@ class Broker:
         self.server.serve_all(MAX_DELIVERIES)
 
     def wait(self, condition: Callable[[], bool], deadline_ns: int | None, what: str) -> bool:
-        """Serve everybody, instant by instant, until `condition()` is true or the deadline is there; return the condition.
+        """Serve everybody, instant by instant, until `condition()` is true or the deadline is there; return
+        the condition.
 
-        Raises `WouldBlockForever` with `what` when there is no deadline and nothing is scheduled that could change anything.
+        Raises `WouldBlockForever` with `what` when there is no deadline and nothing is scheduled that could
+        change anything.
         """
         self.check_not_serving(what)
         while True:
@@ -179,9 +187,11 @@ class Broker:
         raise TimeoutError(f"the condition is not true after {timeout:g} s, at {self.clock.now:g} s")
 
     def run_until_idle(self) -> int:
-        """Serve everybody and jump from one scheduled thing to the next until nothing is left; return the number of deliveries.
+        """Serve everybody and jump from one scheduled thing to the next until nothing is left; return the
+        number of deliveries.
 
-        What clients and queues schedule counts (``call_later``, time to live, leases, timeouts); housekeeping does not keep it going.
+        What clients and queues schedule counts (``call_later``, time to live, leases, timeouts); housekeeping
+        does not keep it going.
         """
         served = self.run()
         while (due_ns := self.clock.next_due_ns(housekeeping=False)) is not None:
@@ -189,7 +199,7 @@ class Broker:
             served += self.run()
         return served
 
-    # -- threads -------------------------------------------------------------------------------------------------
+    # -- threads
 
     def enter(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Make a call that does not come from the owning thread: under the lock while the broker is shared.
@@ -237,20 +247,22 @@ class Broker:
             self.lock.acquire()
             self.owner = owner
 
-    # -- down and up again ---------------------------------------------------------------------------------------
+    # -- down and up again
 
     def restart(self, downtime: float = 0) -> None:
         """Stop in good order and start again after `downtime` virtual seconds.
 
-        Clients see 320 CONNECTION_FORCED. Durable queues, exchanges and bindings stay, and persistent messages in durable queues; what was
-        unacknowledged comes back redelivered, in its place. Raises `ReentrancyError` inside a callback with a downtime.
+        Clients see 320 CONNECTION_FORCED. Durable queues, exchanges and bindings stay, and persistent
+        messages in durable queues; what was unacknowledged comes back redelivered, in its place. Raises
+        `ReentrancyError` inside a callback with a downtime.
         """
         self._down_and_up(self.node.stop, downtime)
 
     def crash(self, downtime: float = 0) -> None:
         """A power cut, and `downtime` virtual seconds until the broker is back with what the disk holds.
 
-        Clients see a dead link. A persistent message in a durable queue survives if it was synced: confirmed ones always are.
+        Clients see a dead link. A persistent message in a durable queue survives if it was synced: confirmed
+        ones always are.
         """
         self._down_and_up(self.node.lose_power, downtime)
 
@@ -285,9 +297,9 @@ class Broker:
     ) -> None:
         self.close()
 
-    # -- administration ------------------------------------------------------------------------------------------
+    # -- administration
 
-    def set_policy(  # noqa: PLR0913 - the fields of a policy
+    def set_policy(
         self,
         name: str,
         pattern: str,
@@ -298,7 +310,7 @@ class Broker:
         vhost: str = "/",
         operator: bool = False,
     ) -> None:
-        """Set a policy, in force at once. Raises `PolicyError` for a pattern or definition that is not valid."""
+        """Set a policy, in force at once. Raises `PolicyError` for a bad pattern or definition."""
         self.node.set_policy(vhost, name, pattern, definition, priority, apply_to, operator=operator)
 
     def clear_policy(self, name: str, *, vhost: str = "/", operator: bool = False) -> None:
@@ -332,10 +344,11 @@ class Broker:
         self.node.user(user).permissions[vhost] = Permissions(configure, write, read)
         self.node.permissions_changed()
 
-    # -- looking -------------------------------------------------------------------------------------------------
+    # -- looking
 
     def list_queues(self, *columns: str, vhost: str = "/") -> list[dict[str, Any]]:
-        """List the queues of a virtual host by name, with rabbitmqctl's columns (name and messages unless given)."""
+        """List the queues of a virtual host by name, with rabbitmqctl's columns (name and messages unless
+        given)."""
         from mockbroker.admin import listings  # noqa: PLC0415 - only who looks pays for it
 
         return listings.list_queues(self.node, vhost, columns)
@@ -393,7 +406,8 @@ class Broker:
         return Trace(self.node)
 
     def check(self) -> None:
-        """Assert every invariant of the broker; a failure is a fault of mockbroker. Cost: proportional to what it holds."""
+        """Assert every invariant of the broker; a failure is a fault of mockbroker. Cost: proportional to
+        what it holds."""
         self.node.check()
 
     def __repr__(self) -> str:

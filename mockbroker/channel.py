@@ -3,7 +3,8 @@
 Owns: the callbacks of consumers, and the translation of refusals into exceptions.
 Refuses to know: AMQP's rules; each method is one operation of the core (``core/channel.py``).
 
-A delivery waits in the connection's inbox until it is served; see ``docs/internals.md``, "When things happen".
+A delivery waits in the connection's inbox until it is served; see ``docs/internals.md``, "When things
+happen".
 
 Read next: ``core/channel.py``, ``inbox.py``.
 """
@@ -98,8 +99,8 @@ class ReturnedMessage:
 class Channel:
     """A channel of a `Connection`. Methods and their arguments are those of pika's ``BlockingChannel``.
 
-    Whatever the broker refuses raises `ChannelClosedByBroker` (the channel is closed then) or `ConnectionClosedByBroker`; a call
-    on a closed channel raises `ChannelWrongStateError`.
+    Whatever the broker refuses raises `ChannelClosedByBroker` (the channel is closed then) or
+    `ConnectionClosedByBroker`; a call on a closed channel raises `ChannelWrongStateError`.
     """
 
     def __init__(self, connection: Connection, number: int) -> None:
@@ -115,7 +116,7 @@ class Channel:
         self._close_reason: exceptions.AMQPError | None = None
         self._generator: _Generator | None = None
 
-    # -- the state -----------------------------------------------------------------------------------------------
+    # -- the state
 
     @property
     def is_open(self) -> bool:
@@ -168,7 +169,7 @@ class Channel:
         if not self._core.is_open:
             raise self._close_reason or self.connection.close_reason or self._wrong_state()
 
-    # -- publishing ----------------------------------------------------------------------------------------------
+    # -- publishing
 
     def basic_publish(
         self,
@@ -178,14 +179,16 @@ class Channel:
         properties: Any = None,
         mandatory: bool = False,
     ) -> None:
-        """Publish a message; a string body is encoded as UTF-8. Routing, queueing and dispatch are done when it returns.
+        """Publish a message; a string body is encoded as UTF-8. Routing, queueing and dispatch are done when
+        it returns.
 
-        Raises `ChannelClosedByBroker` 404 (no such exchange), 403, 406; after `confirm_delivery` also `NackError` (refused) and
-        `UnroutableError` (mandatory, and no queue for it). Source: basic.publish.
+        Raises `ChannelClosedByBroker` 404 (no such exchange), 403, 406; after `confirm_delivery` also
+        `NackError` (refused) and `UnroutableError` (mandatory, and no queue for it). Source: basic.publish.
         """
         broker = self._broker
         if get_ident() != broker.owner:
-            return broker.enter(self.basic_publish, exchange, routing_key, body, properties, mandatory)
+            broker.enter(self.basic_publish, exchange, routing_key, body, properties, mandatory)
+            return
         core = self._core
         if not core.is_open:
             raise self._wrong_state()
@@ -205,7 +208,6 @@ class Channel:
             self._node.drain()
         if core.confirming:
             self._await_confirm()
-        return None
 
     def _await_confirm(self) -> None:
         sink = self._sink
@@ -222,7 +224,8 @@ class Channel:
             raise exceptions.NackError(messages) if nacked else exceptions.UnroutableError(messages)
 
     def confirm_delivery(self) -> None:
-        """Switch publisher confirms on: from now on a publish returns once the broker has taken the message over."""
+        """Switch publisher confirms on: from now on a publish returns once the broker has taken the
+        message over."""
         self._call(self._core.confirm_select)
 
     def add_on_return_callback(self, callback: Callable[..., object]) -> None:
@@ -237,12 +240,14 @@ class Channel:
         for callback in list(self._on_return):
             callback(self, method, properties_of(message), message[2])
 
-    # -- consuming -----------------------------------------------------------------------------------------------
+    # -- consuming
 
     def basic_qos(self, prefetch_size: int = 0, prefetch_count: int = 0, global_qos: bool = False) -> None:
-        """Limit how many unacknowledged messages consumers to come may hold, each (or all of the channel: `global_qos`).
+        """Limit how many unacknowledged messages consumers to come may hold, each (or all of the channel:
+        `global_qos`).
 
-        `prefetch_count` is from 0 (without limit) to 65535. Source: RabbitMQ documentation, "Consumer Prefetch".
+        `prefetch_count` is from 0 (without limit) to 65535. Source: RabbitMQ documentation, "Consumer
+        Prefetch".
         """
         if not isinstance(prefetch_count, int) or not 0 <= prefetch_count <= 65535:
             raise ValueError(f"prefetch_count must be an integer from 0 to 65535, not {prefetch_count!r}")
@@ -257,9 +262,11 @@ class Channel:
         consumer_tag: str | None = None,
         arguments: dict[str, Any] | None = None,
     ) -> str:
-        """Have `on_message_callback(channel, method, properties, body)` called for the queue's messages; return the tag.
+        """Have `on_message_callback(channel, method, properties, body)` called for the queue's messages;
+        return the tag.
 
-        Raises `DuplicateConsumerTag`; `ChannelClosedByBroker` 404, 403 (exclusive use), 405 (another connection's queue), 406.
+        Raises `DuplicateConsumerTag`; `ChannelClosedByBroker` 404, 403 (exclusive use), 405 (another
+        connection's queue), 406.
         """
         _callable("on_message_callback", on_message_callback)
         return self._consume(queue, on_message_callback, auto_ack, exclusive, consumer_tag, arguments)
@@ -289,7 +296,8 @@ class Channel:
         return str(reply.consumer_tag)
 
     def basic_cancel(self, consumer_tag: str) -> list[tuple[Delivery, BasicProperties, bytes]]:
-        """End a consumer. What it was sent and has not seen is returned to the queue, or, with auto_ack, to the caller."""
+        """End a consumer. What it was sent and has not seen is returned to the queue, or, with auto_ack,
+        to the caller."""
         if get_ident() != self._broker.owner:
             return self._broker.enter(self.basic_cancel, consumer_tag)  # type: ignore[no-any-return]  # as declared
         consumer = self._core.consumers.get(consumer_tag)
@@ -305,7 +313,8 @@ class Channel:
         return []
 
     def add_on_cancel_callback(self, callback: Callable[..., object]) -> None:
-        """Have `callback(frame)` called when the broker cancels a consumer; ``frame.method.consumer_tag`` says which."""
+        """Have `callback(frame)` called when the broker cancels a consumer; ``frame.method.consumer_tag``
+        says which."""
         self._on_cancel.append(_callable("callback", callback))
 
     def tell_cancelled(self, consumer_tag: str) -> None:
@@ -325,8 +334,8 @@ class Channel:
     def start_consuming(self) -> None:
         """Serve everybody until this channel has no consumer left: `stop_consuming` ends it.
 
-        Raises `WouldBlockForever` when nothing that is scheduled anywhere could end it, `ReentrancyError` inside a callback, and
-        what closed the channel, if something did.
+        Raises `WouldBlockForever` when nothing that is scheduled anywhere could end it, `ReentrancyError`
+        inside a callback, and what closed the channel, if something did.
         """
         self.check_open()
         self._broker.wait(
@@ -352,8 +361,8 @@ class Channel:
     ) -> Iterator[Fetched]:
         """Iterate over the queue's messages: (method, properties, body).
 
-        After `inactivity_timeout` virtual seconds without one it yields three times None. `cancel` ends it. Without a limit, a wait
-        that nothing can end raises `WouldBlockForever`.
+        After `inactivity_timeout` virtual seconds without one it yields three times None. `cancel` ends it.
+        Without a limit, a wait that nothing can end raises `WouldBlockForever`.
         """
         generator = self._generator
         key = (queue, bool(auto_ack), bool(exclusive))
@@ -406,7 +415,7 @@ class Channel:
         """How many messages `consume` could yield without waiting."""
         return len(self._generator.waiting) if self._generator is not None else 0
 
-    # -- settling ------------------------------------------------------------------------------------------------
+    # -- settling
 
     def basic_ack(self, delivery_tag: int = 0, multiple: bool = False) -> None:
         """Acknowledge a delivery, or with `multiple` all up to it (0: all there are).
@@ -414,7 +423,8 @@ class Channel:
         Raises `ChannelClosedByBroker` 406 for a tag that is not outstanding.
         """
         if get_ident() != self._broker.owner:
-            return self._broker.enter(self.basic_ack, delivery_tag, multiple)
+            self._broker.enter(self.basic_ack, delivery_tag, multiple)
+            return
         core = self._core
         if not core.is_open:
             raise self._wrong_state()
@@ -424,10 +434,9 @@ class Channel:
             raise self._refused(error) from None
         if self._node.work:
             self._node.drain()
-        return None
 
     def basic_nack(self, delivery_tag: int = 0, multiple: bool = False, requeue: bool = True) -> None:
-        """Return a delivery to its place in the queue (`requeue`), or drop it; with `multiple` all up to it."""
+        """Return a delivery to its place (`requeue`), or drop it; with `multiple` all up to it."""
         self._call(self._core.basic_nack, delivery_tag, multiple, requeue)
 
     def basic_reject(self, delivery_tag: int = 0, requeue: bool = True) -> None:
@@ -438,7 +447,7 @@ class Channel:
         """Have everything that is unacknowledged delivered again. RabbitMQ wants `requeue` (else 540)."""
         self._call(self._core.basic_recover, requeue)
 
-    # -- queues and exchanges ------------------------------------------------------------------------------------
+    # -- queues and exchanges
 
     def queue_declare(
         self,
@@ -449,9 +458,11 @@ class Channel:
         auto_delete: bool = False,
         arguments: dict[str, Any] | None = None,
     ) -> Frame:
-        """Declare a queue; an empty name lets the broker choose. ``.method`` has queue, message_count, consumer_count.
+        """Declare a queue; an empty name lets the broker choose. ``.method`` has queue, message_count,
+        consumer_count.
 
-        Raises `ChannelClosedByBroker` 404 (passive, absent), 405 (exclusive elsewhere), 406 (declared otherwise), 403.
+        Raises `ChannelClosedByBroker` 404 (passive, absent), 405 (exclusive elsewhere), 406 (declared
+        otherwise), 403.
         """
         return self._frame(
             self._call(
@@ -563,7 +574,7 @@ class Channel:
             self._core.exchange_unbind, destination or "", source or "", routing_key, arguments
         )
 
-    # -- transactions, and the end -------------------------------------------------------------------------------
+    # -- transactions, and the end
 
     def tx_select(self) -> Frame:
         """Make the channel transactional: publishes and settlements wait for the commit."""
@@ -605,8 +616,8 @@ class Channel:
         state = "open" if self.is_open else "closed"
         consumers = ", ".join(self.consumer_tags) or "none"
         return (
-            f"<Channel {self.channel_number} {state}: {len(self._core.unacked)} unacked, consumers: {consumers}, "
-            f"prefetch {self._core.prefetch_count or 'unlimited'}>"
+            f"<Channel {self.channel_number} {state}: {len(self._core.unacked)} unacked, "
+            f"consumers: {consumers}, prefetch {self._core.prefetch_count or 'unlimited'}>"
         )
 
 
@@ -649,7 +660,8 @@ def _callable(what: str, callback: Any) -> Any:
 
 
 def _unseen(entries: deque[Any], consumer: Any) -> list[Delivery]:
-    """The deliveries to a consumer that are still in the inbox; a run is emptied. Cost: the size of the inbox."""
+    """The deliveries to a consumer that are still in the inbox; a run is emptied. Cost: the size of the
+    inbox."""
     unseen = []
     for entry in entries:
         if getattr(entry, "consumer", None) is consumer:

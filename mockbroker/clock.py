@@ -3,9 +3,9 @@
 Owns: now, and the timers that are pending. Nobody else knows what is due.
 Refuses to know: brokers and clients. Whoever wants to be served between two timers registers a function.
 
-Time is an integer number of nanoseconds since the clock began; seconds are a view of it. Timers fire in the order of their
-due time, then of their scheduling. *Housekeeping* timers (disk syncs, heartbeats, scans) fire like all others but
-nobody waits for them: `SimClock.next_due_ns` can leave them out.
+Time is an integer number of nanoseconds since the clock began; seconds are a view of it. Timers fire in the
+order of their due time, then of their scheduling. *Housekeeping* timers (disk syncs, heartbeats, scans) fire
+like all others but nobody waits for them: `SimClock.next_due_ns` can leave them out.
 
 Read next: ``core/node.py``, ``broker.py``.
 """
@@ -164,7 +164,7 @@ class Clock:
     def schedule(
         self, due_ns: int, callback: Callable[..., object], *args: Any, housekeeping: bool = False
     ) -> Timer:
-        """Call `callback(*args)` at `due_ns`; a time that is past means at once, after what is due already."""
+        """Call `callback(*args)` at `due_ns`; a time that is past means now, after what is due already."""
         self._sequence += 1
         queue = self._housekeeping if housekeeping else self._work
         timer = Timer(queue, max(due_ns, self.now_ns), self._sequence, callback, args)
@@ -201,7 +201,7 @@ class Clock:
         return None
 
     def add_server(self, serve: Callable[[], object]) -> None:
-        """Have `serve()` called at each instant that time stops at: before it moves and after timers fired."""
+        """Have `serve()` called at each instant: before time moves and after timers fired."""
         self._servers.append(serve)
 
     def remove_server(self, serve: Callable[[], object]) -> None:

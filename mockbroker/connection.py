@@ -40,7 +40,7 @@ CAPABILITIES = {
 class Connection:
     """A connection to a `Broker`. Make one with `Broker.connect`."""
 
-    def __init__(  # noqa: PLR0913 - the arguments of Broker.connect
+    def __init__(
         self,
         broker: Broker,
         *,
@@ -72,7 +72,7 @@ class Connection:
         except HardError as error:
             raise exceptions.ProbableAccessDeniedError(str(error)) from None
 
-    # -- what the core tells -------------------------------------------------------------------------------------
+    # -- what the core tells
 
     def connection_closed(self, error: HardError) -> None:
         """connection.close by the broker, of its own accord."""
@@ -93,7 +93,8 @@ class Connection:
         self.inbox.put((self._tell, (self._on_unblocked,)))
 
     def refused(self, error: AMQPError) -> exceptions.AMQPError:
-        """An operation was refused in a way that closes the connection: close it; return the exception that says so."""
+        """An operation was refused in a way that closes the connection: close it; return the exception
+        that says so."""
         self.close_reason = exceptions.ConnectionClosedByBroker(error.reply_code, error.reply_text)
         self.core.refuse(None, error)
         self.broker.node.drain()
@@ -110,13 +111,13 @@ class Connection:
         self._timers.clear()
         self.inbox.clear()
 
-    # -- channels ------------------------------------------------------------------------------------------------
+    # -- channels
 
     def channel(self, channel_number: int | None = None) -> Channel:
         """Open a channel; without a number the lowest that is free is taken.
 
-        Raises ValueError for a number out of range or in use, `ConnectionWrongStateError` on a closed connection,
-        `ConnectionClosedByBroker` 530 above the user's limit of channels.
+        Raises ValueError for a number out of range or in use, `ConnectionWrongStateError` on a closed
+        connection, `ConnectionClosedByBroker` 530 above the user's limit of channels.
         """
         if get_ident() != self.broker.owner:
             return self.broker.enter(self.channel, channel_number)  # type: ignore[no-any-return]  # as declared
@@ -151,17 +152,19 @@ class Connection:
         if not self.core.is_open:
             raise exceptions.ConnectionWrongStateError("Connection is closed.")
 
-    # -- time ----------------------------------------------------------------------------------------------------
+    # -- time
 
     def process_data_events(self, time_limit: float | None = 0) -> None:
         """Serve what has arrived on this connection.
 
-        With a `time_limit` (virtual seconds, None: without limit) wait until something arrives, serving everybody meanwhile.
-        Raises `ReentrancyError` inside a callback, `WouldBlockForever` for a wait that nothing can end.
+        With a `time_limit` (virtual seconds, None: without limit) wait until something arrives, serving
+        everybody meanwhile. Raises `ReentrancyError` inside a callback, `WouldBlockForever` for a wait that
+        nothing can end.
         """
         broker = self.broker
         if get_ident() != broker.owner:
-            return broker.enter(self.process_data_events, time_limit)
+            broker.enter(self.process_data_events, time_limit)
+            return
         broker.check_not_serving("process_data_events")
         self.check_alive()
         before = self.inbox.served
@@ -176,17 +179,16 @@ class Connection:
                 "process_data_events waits for something to arrive",
             )
         self.check_alive()
-        return None
 
     def sleep(self, duration: float) -> None:
         """Let `duration` virtual seconds pass, serving everybody."""
         if get_ident() != self.broker.owner:
-            return self.broker.enter(self.sleep, duration)
+            self.broker.enter(self.sleep, duration)
+            return
         deadline_ns = self.broker.clock.now_ns + _checked_ns("duration", duration)
         self.check_alive()
         self.broker.wait(lambda: not self.is_open, deadline_ns, "sleep")
         self.check_alive()
-        return None
 
     def check_alive(self) -> None:
         """Raise why the connection is closed, if it is: for those who wait on it."""
@@ -196,7 +198,8 @@ class Connection:
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call `callback(*args)` in `delay` virtual seconds, unless this connection has ended by then.
 
-        This is how a worker is busy for a while: one that dies acknowledges nothing. Returns a timer with ``cancel()``.
+        This is how a worker is busy for a while: one that dies acknowledges nothing. Returns a timer with
+        ``cancel()``.
         """
         if get_ident() != self.broker.owner:
             return self.broker.enter(self.call_later, delay, callback, *args)  # type: ignore[no-any-return]  # a Timer
@@ -217,12 +220,13 @@ class Connection:
         timer.cancel()
 
     def add_callback_threadsafe(self, callback: Callable[[], object]) -> None:
-        """Have `callback()` called when this connection is served next: the one call that any thread may make."""
+        """Have `callback()` called when this connection is served next: the one call that any thread may
+        make."""
         _callable("callback", callback)
         self._check_open()
         self.inbox.put((callback, ()))
 
-    # -- notices -------------------------------------------------------------------------------------------------
+    # -- notices
 
     def add_on_connection_blocked_callback(self, callback: Callable[..., object]) -> None:
         """Have `callback(connection, reason)` called when the broker blocks publishers."""
@@ -233,12 +237,13 @@ class Connection:
         self._on_unblocked.append(_callable("callback", callback))
 
     def update_secret(self, new_secret: str, reason: str) -> None:
-        """Renew the secret of a user who logs in with a token; with passwords it has no effect, as on RabbitMQ."""
+        """Renew the secret of a user who logs in with a token; with passwords it has no effect, as on
+        RabbitMQ."""
         if not isinstance(new_secret, str) or not isinstance(reason, str):
             raise TypeError(f"new_secret and reason must be strings, not {new_secret!r} and {reason!r}")
         self._check_open()
 
-    # -- the end -------------------------------------------------------------------------------------------------
+    # -- the end
 
     def close(self, reply_code: int = 200, reply_text: str = "Normal shutdown") -> None:
         """Close the connection: channels end, what is unacknowledged returns, exclusive queues go.
@@ -246,23 +251,24 @@ class Connection:
         Raises `ConnectionWrongStateError` when it is closed already.
         """
         if get_ident() != self.broker.owner:
-            return self.broker.enter(self.close, reply_code, reply_text)
+            self.broker.enter(self.close, reply_code, reply_text)
+            return
         self._check_open()
         self.core.close()
         self.broker.node.drain()
         self.close_reason = exceptions.ConnectionClosedByClient(reply_code, reply_text)
         self._ended()
-        return None
 
     def drop(self) -> None:
-        """Let the link die without a goodbye, as when a worker's process is killed. Dropping it again does nothing."""
+        """Let the link die without a goodbye, as when a worker's process is killed. Dropping it again does
+        nothing."""
         if get_ident() != self.broker.owner:
-            return self.broker.enter(self.drop)
+            self.broker.enter(self.drop)
+            return
         self.core.drop()
         self.broker.node.drain()
         self.close_reason = exceptions.StreamLostError("the link was dropped")
         self._ended()
-        return None
 
     def __enter__(self) -> Self:
         return self

@@ -13,8 +13,8 @@
     |-- ThreadError              the native API called from a thread that does not own it
     `-- BrokenInvariant          a fault of mockbroker: please report it
 
-A mistake of the caller in the Python API itself is a plain TypeError or ValueError. What a client program sees
-(``ChannelClosedByBroker`` and its siblings, pika's names) is made of these in ``exceptions.py``.
+A mistake of the caller in the Python API itself is a plain TypeError or ValueError. What a client program
+sees (``ChannelClosedByBroker`` and its siblings, pika's names) is made of these in ``exceptions.py``.
 
 Owns: the reply codes of AMQP 0-9-1 and the tree above. Refuses to know: the wording of single refusals
 (``core/refusals.py``).
@@ -109,8 +109,9 @@ class ReentrancyError(CaughtAsPikas):
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(
-            f"{what}: {why}. A worker that is busy for a while says so with connection.call_later(seconds, callback); "
-            "code that really blocks belongs in the simulation (mockbroker.sim)."
+            f"{what}: {why}. A worker that is busy for a while says so with "
+            "connection.call_later(seconds, callback); code that really blocks belongs in the simulation "
+            "(mockbroker.sim)."
         )
 
 
@@ -119,7 +120,8 @@ class WouldBlockForever(MockbrokerError):
 
 
 class LivelockError(MockbrokerError):
-    """One instant that never ends: a callback that requeues what it gets, say. The text names queue and consumer."""
+    """One instant that never ends: a callback that requeues what it gets, say. The text names queue and
+    consumer."""
 
 
 class ThreadError(MockbrokerError):

@@ -1,4 +1,5 @@
-"""What the broker has sent and a client has not yet seen: one inbox for each connection, and their common order.
+"""What the broker has sent and a client has not yet seen: one inbox for each connection, and their common
+order.
 
 Owns: the order in which all connections are served, and the call of callbacks.
 Refuses to know: AMQP's rules (the core has applied them when something arrives here) and time.
@@ -28,7 +29,8 @@ MAX_DELIVERIES = 1_000_000
 
 
 class Run:
-    """Deliveries with consecutive tags to one consumer that acknowledges automatically, waiting as bare messages."""
+    """Deliveries with consecutive tags to one consumer that acknowledges automatically, waiting as bare
+    messages."""
 
     __slots__ = ("consumer", "messages", "next_tag")
 
@@ -47,8 +49,8 @@ class Run:
 class Inbox:
     """What waits for one connection, oldest first.
 
-    Invariant: the common order has one token for each entry, and `_served_early` more, for entries that the connection served
-    out of turn: those tokens are passed over when they come up.
+    Invariant: the common order has one token for each entry, and `_served_early` more, for entries that the
+    connection served out of turn: those tokens are passed over when they come up.
     """
 
     __slots__ = ("_order", "_served_early", "entries", "served")
@@ -176,7 +178,8 @@ class Server:
         return served
 
     def _serve(self, inbox: Inbox, entry: Any, allowed: int) -> int:
-        """Serve one entry; return the number of deliveries. A callback that raises leaves the rest where it is."""
+        """Serve one entry; return the number of deliveries. A callback that raises leaves the rest where
+        it is."""
         inbox.served += 1
         kind = type(entry)
         if kind is Delivery:
@@ -225,7 +228,7 @@ class Server:
 
 def _livelock(delivery: Delivery) -> LivelockError:
     return LivelockError(
-        f"this instant does not end: queue {delivery.queue.name!r} has just delivered {delivery.message[2]!r} to consumer "
-        f"{delivery.consumer_tag!r}, once more than max_deliveries allows. Does a callback requeue what it gets, or publish "
-        "to the queue that it consumes?"
+        f"this instant does not end: queue {delivery.queue.name!r} has delivered {delivery.message[2]!r} "
+        f"to consumer {delivery.consumer_tag!r}, once more than max_deliveries allows. "
+        "Does a callback requeue what it gets, or publish to the queue that it consumes?"
     )

@@ -3,17 +3,21 @@
 Owns: the shape of a message, its properties, and what a consumer is handed.
 Refuses to know: queues, channels and what becomes of a message.
 
-A message is an exact tuple ``(exchange, routing_key, body, properties, expires_ns)``, shared by all queues that hold it.
-Exact tuples of atoms are the cheapest thing to queue: the garbage collector stops tracking them. ``properties`` is None or
-a dict with the set ones of the 14 basic properties; neither it nor its headers change once the message is published.
-``expires_ns`` is None or the time on the broker's clock at which the message's time to live ends.
+A message is an exact tuple ``(exchange, routing_key, body, properties, expires_ns)``, shared by all queues
+that hold it. Exact tuples of atoms are the cheapest thing to queue: the garbage collector stops tracking
+them. ``properties`` is None or a dict with the set ones of the 14 basic properties; neither it nor its
+headers change once the message is published. ``expires_ns`` is None or the time on the broker's clock at
+which the message's time to live ends.
 
-`BasicProperties` is what programs write and read: each publish takes a snapshot of it, each delivery makes a new one.
+`BasicProperties` is what programs write and read: each publish takes a snapshot of it, each delivery makes a
+new one.
 
 Read next: ``core/channel.py``, ``core/queues/classic.py``.
 """
 
 from __future__ import annotations
+
+from datetime import UTC
 
 from mockbroker.values import ByteArray, Decimal, Timestamp, type_name
 
@@ -66,8 +70,8 @@ PROPERTY_NAMES = (
 class BasicProperties:
     """The 14 properties of a message, under pika's names; one that is not set is None.
 
-    `timestamp` counts seconds since 1970, `expiration` is a string of milliseconds, `delivery_mode` 2 is persistent,
-    `headers` a dict. pika's own ``BasicProperties`` is accepted wherever this one is.
+    `timestamp` counts seconds since 1970, `expiration` is a string of milliseconds, `delivery_mode` 2 is
+    persistent, `headers` a dict. pika's own ``BasicProperties`` is accepted wherever this one is.
 
     >>> BasicProperties(delivery_mode=2, headers={"retries": 0})
     <BasicProperties(["delivery_mode=2", "headers={'retries': 0}"])>
@@ -88,7 +92,7 @@ class BasicProperties:
     app_id: str | None = None
     cluster_id: str | None = None
 
-    def __init__(  # noqa: PLR0913 - the protocol has these 14, and pika this order
+    def __init__(
         self,
         content_type: str | None = None,
         content_encoding: str | None = None,
@@ -100,7 +104,7 @@ class BasicProperties:
         expiration: str | None = None,
         message_id: str | None = None,
         timestamp: int | None = None,
-        type: str | None = None,  # noqa: A002 - the protocol's and pika's name
+        type: str | None = None,
         user_id: str | None = None,
         app_id: str | None = None,
         cluster_id: str | None = None,
@@ -135,7 +139,8 @@ def _set_fields(properties: Any) -> Properties:
 
 
 def snapshot(properties: Any) -> Properties | None:
-    """Return what a message keeps of `properties` (our class or pika's): a checked copy, None when nothing is set.
+    """Return what a message keeps of `properties` (our class or pika's): a checked copy, None when nothing is
+    set.
 
     Raises TypeError or ValueError that names the property, its value and the rule.
     """
@@ -177,7 +182,8 @@ def copy_table(table: dict[str, Any]) -> dict[str, Any]:
     """Copy a table deeply, with each value in the form that the broker keeps.
 
     A date becomes a `Timestamp`, a ``decimal.Decimal`` a `Decimal`, a tuple a list, bytes a `ByteArray`.
-    Raises TypeError for a key that is no string or a value that has no AMQP type, ValueError for one out of range.
+    Raises TypeError for a key that is no string or a value that has no AMQP type, ValueError for one out of
+    range.
     """
     copy = {}
     for key, value in table.items():
@@ -213,9 +219,7 @@ def _copy_value(value: Any) -> Any:
 def _seconds(date: Any) -> int:
     """Seconds since 1970 of a datetime; one without a zone counts as UTC, as pika has it."""
     if date.tzinfo is None:
-        from datetime import timezone  # noqa: PLC0415 - only programs that use dates pay for the import
-
-        date = date.replace(tzinfo=timezone.utc)
+        date = date.replace(tzinfo=UTC)
     return int(date.timestamp())
 
 
@@ -246,9 +250,9 @@ def _given_value(value: Any) -> Any:
     if isinstance(value, list):
         return [_given_value(item) for item in value]
     if isinstance(value, Timestamp):
-        from datetime import datetime, timezone  # noqa: PLC0415 - only programs that use dates pay for the import
+        from datetime import datetime  # noqa: PLC0415 - only programs that use dates pay for the import
 
-        return datetime.fromtimestamp(value, tz=timezone.utc)
+        return datetime.fromtimestamp(value, tz=UTC)
     if isinstance(value, Decimal):
         from decimal import Decimal as Number  # noqa: PLC0415 - only programs that use decimals pay for the import
 
@@ -263,7 +267,8 @@ def is_persistent(message: Message) -> bool:
 
 
 class Delivery:
-    """One message handed to one consumer: the ``method`` that a callback gets, and the entry of the channel's ledger.
+    """One message handed to one consumer: the ``method`` that a callback gets, and the entry of the channel's
+    ledger.
 
     Its class carries the fields of basic.deliver. `position` is the message's place in its queue.
     """
@@ -304,7 +309,8 @@ class Delivery:
     def __repr__(self) -> str:
         return (
             f"<Basic.Deliver(['consumer_tag={self.consumer_tag}', 'delivery_tag={self.delivery_tag}', "
-            f"'exchange={self.exchange}', 'redelivered={self.redelivered}', 'routing_key={self.routing_key}'])>"
+            f"'exchange={self.exchange}', 'redelivered={self.redelivered}', "
+            f"'routing_key={self.routing_key}'])>"
         )
 
 
@@ -318,5 +324,6 @@ class GetOk(Delivery):
     def __repr__(self) -> str:
         return (
             f"<Basic.GetOk(['delivery_tag={self.delivery_tag}', 'exchange={self.exchange}', "
-            f"'message_count={self.message_count}', 'redelivered={self.redelivered}', 'routing_key={self.routing_key}'])>"
+            f"'message_count={self.message_count}', 'redelivered={self.redelivered}', "
+            f"'routing_key={self.routing_key}'])>"
         )

@@ -1,1 +1,1 @@
-"""The broker itself: sans-I/O and single-threaded. Read `node` first, then `channel`, `queues`, `exchanges`."""
+"""The broker itself: sans-I/O and single-threaded. Read `node` first, then `channel`, `queues`."""

@@ -1,8 +1,8 @@
 """Users and what they may do.
 
-Owns: names, passwords, tags, permissions and topic permissions, and the limits set on a user.
-Refuses to know: which method needs which permission (``core/channel.py`` asks).
-Source: RabbitMQ documentation, "Authentication, Authorisation, Access Control"; recorded area ``permissions``.
+Owns: names, passwords, tags, permissions and topic permissions, and the limits set on a user. Refuses to
+know: which method needs which permission (``core/channel.py`` asks). Source: RabbitMQ documentation,
+"Authentication, Authorisation, Access Control"; recorded area ``permissions``.
 
 Read next: ``core/channel.py``.
 """
@@ -22,7 +22,8 @@ LOCAL_HOSTS = ("localhost", "::1", "::ffff:127.0.0.1")
 
 
 class Permissions:
-    """Three patterns over the names of queues and exchanges of one virtual host; an empty pattern grants nothing."""
+    """Three patterns over the names of queues and exchanges of one virtual host; an empty pattern grants
+    nothing."""
 
     __slots__ = ("configure", "read", "write")
 
@@ -54,7 +55,8 @@ def check_pattern(what: str, pattern: str) -> str:
 
 
 def covers(pattern: str, name: str) -> bool:
-    """Whether a permission's pattern covers a name: the match may stand anywhere; an empty pattern covers nothing.
+    """Whether a permission's pattern covers a name: the match may stand anywhere; an empty pattern covers
+    nothing.
 
     >>> covers("^q", "q1"), covers("^q$", "q1"), covers("", "q1")
     (True, False, False)
@@ -96,7 +98,8 @@ class User:
     def check_topic(
         self, permission: str, exchange: str, vhost: str, key: str, variables: dict[str, Any]
     ) -> None:
-        """Refuse a routing key (write) or binding key (read) that the topic permission does not cover: SoftError 403.
+        """Refuse a routing key (write) or binding key (read) that the topic permission does not cover:
+        SoftError 403.
 
         Patterns may hold ``{username}`` and ``{vhost}``. Without a topic permission every key is allowed.
         """

@@ -1,8 +1,8 @@
 """Arguments of declarations: which there are, what they may hold, when two declarations are the same.
 
-Owns: the wire names of all optional arguments, and the checks on their values.
-Refuses to know: what an argument does once it is accepted (``core/queues/``, ``core/policies.py``).
-Source: RabbitMQ documentation, "Queues: Optional Arguments"; recorded scenarios ``declare/invalid-*`` and ``declare/mismatch-*``.
+Owns: the wire names of all optional arguments, and the checks on their values. Refuses to know: what an
+argument does once it is accepted (``core/queues/``, ``core/policies.py``). Source: RabbitMQ documentation,
+"Queues: Optional Arguments"; recorded scenarios ``declare/invalid-*`` and ``declare/mismatch-*``.
 
 Read next: ``core/vhost.py``, ``core/queues/base.py``.
 """
@@ -172,7 +172,8 @@ _QUEUE_CHECKS: dict[str, Callable[[Any], object]] = {
         ("client-local", "random", "least-leaders", "balanced"), "invalid_queue_locator_arg"
     ),
 }
-"""Argument -> check, in the order in which RabbitMQ applies them; the same arguments are compared on redeclaring."""
+"""Argument -> check, in the order in which RabbitMQ applies them; the same arguments are compared on
+redeclaring."""
 
 _CONSUMER_CHECKS: dict[str, Callable[[Any], object]] = {
     PRIORITY: _check_integer,
@@ -327,8 +328,8 @@ def exchange_argument(
 def expiration_ms(text: str) -> int:
     """Return the milliseconds of the property ``expiration``.
 
-    Leading digits are read as Erlang's ``string:to_integer`` does, a sign included; what is left over is refused.
-    Raises SoftError 406. Source: recorded scenarios ``publish/expiration-*``.
+    Leading digits are read as Erlang's ``string:to_integer`` does, a sign included; what is left over is
+    refused. Raises SoftError 406. Source: recorded scenarios ``publish/expiration-*``.
     """
     digits = text[1:] if text[:1] in ("+", "-") else text
     length = len(digits) - len(digits.lstrip("0123456789"))

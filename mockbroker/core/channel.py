@@ -1,13 +1,13 @@
 """The broker's end of a channel: one method for each AMQP method that a client may send.
 
-Owns: delivery tags and the ledger of what is unacknowledged, the channel's consumers, its prefetch windows, and its mode (confirm or
-transactional).
-Refuses to know: frames, replies that are not wanted (no_wait), and who listens; adapters do. It finds out who may do what by
-asking the connection's user.
+Owns: delivery tags and the ledger of what is unacknowledged, the channel's consumers, its prefetch windows,
+and its mode (confirm or transactional). Refuses to know: frames, replies that are not wanted (no_wait), and
+who listens; adapters do. It finds out who may do what by asking the connection's user.
 
-Every method raises before it changes anything: `SoftError` closes the channel, `HardError` the connection; closing is the
-adapter's next call (`BrokerConnection.refuse`). What must come after the reply waits in the node's list of work.
-Source: AMQP 0-9-1 specification; RabbitMQ documentation, "Consumer Acknowledgements and Publisher Confirms".
+Every method raises before it changes anything: `SoftError` closes the channel, `HardError` the connection;
+closing is the adapter's next call (`BrokerConnection.refuse`). What must come after the reply waits in the
+node's list of work. Source: AMQP 0-9-1 specification; RabbitMQ documentation, "Consumer Acknowledgements and
+Publisher Confirms".
 
 Read next: ``core/queues/classic.py``, ``core/connection.py``.
 """
@@ -87,7 +87,8 @@ class BrokerChannel:
         self._unconfirmed: dict[int, None] = {}
         self.transaction: Transaction | None = None
         self._publishable: dict[str, Exchange] = {}
-        """Exchanges that this channel was allowed to publish to; forgotten when permissions or exchanges change."""
+        """Exchanges that this channel was allowed to publish to; forgotten when permissions or exchanges
+        change."""
         self._plain = True
         self.update_plain()
 
@@ -95,9 +96,9 @@ class BrokerChannel:
         """Find out whether a publish without properties needs nothing but its route."""
         self._plain = not self.confirming and self.transaction is None and self.node.trace is None
 
-    # -- publishing ----------------------------------------------------------------------------------------------
+    # -- publishing
 
-    def basic_publish(  # noqa: PLR0913 - the fields of basic.publish
+    def basic_publish(
         self,
         exchange: str,
         routing_key: str,
@@ -108,10 +109,11 @@ class BrokerChannel:
     ) -> None:
         """Publish a message: route it, enqueue it, assign it to consumers.
 
-        `properties` must not change any more. A mandatory message that no queue takes comes back (312) before its confirm.
+        `properties` must not change any more. A mandatory message that no queue takes comes back (312) before
+        its confirm.
 
-        Raises SoftError 404 (no such exchange), 403 (no permission, internal exchange), 406 (a property, the size), HardError 540
-        (immediate). Source: basic.publish; recorded area ``publish``.
+        Raises SoftError 404 (no such exchange), 403 (no permission, internal exchange), 406 (a property, the
+        size), HardError 540 (immediate). Source: basic.publish; recorded area ``publish``.
         """
         source = self._publishable.get(exchange)
         if properties is None and source is not None and self._plain and not immediate:
@@ -128,7 +130,7 @@ class BrokerChannel:
                 return
         self._publish(exchange, routing_key, body, properties, mandatory, immediate)
 
-    def _publish(  # noqa: PLR0913 - the fields of basic.publish
+    def _publish(
         self,
         exchange: str,
         routing_key: str,
@@ -260,14 +262,16 @@ class BrokerChannel:
         self.update_plain()
         return replies.CONFIRM_SELECT_OK
 
-    # -- consuming -----------------------------------------------------------------------------------------------
+    # -- consuming
 
     def basic_qos(
         self, prefetch_size: int = 0, prefetch_count: int = 0, global_: bool = False
     ) -> replies.Reply:
-        """Set the prefetch window: of consumers to come, or with `global_` of the whole channel. 0 means without limit.
+        """Set the prefetch window: of consumers to come, or with `global_` of the whole channel. 0 means
+        without limit.
 
-        Raises HardError 540 for a `prefetch_size`. Source: basic.qos as RabbitMQ means it ("Consumer Prefetch").
+        Raises HardError 540 for a `prefetch_size`. Source: basic.qos as RabbitMQ means it ("Consumer
+        Prefetch").
         """
         if prefetch_size:
             raise refusals.not_implemented(f"prefetch_size!=0 ({prefetch_size})")
@@ -286,7 +290,7 @@ class BrokerChannel:
                 self.node.later(queue.resume, self)
         return replies.BASIC_QOS_OK
 
-    def basic_consume(  # noqa: PLR0913 - the fields of basic.consume
+    def basic_consume(
         self,
         queue: str = "",
         consumer_tag: str = "",
@@ -296,9 +300,11 @@ class BrokerChannel:
         arguments: dict[str, Any] | None = None,
         context: Any = None,
     ) -> replies.BasicConsumeOk:
-        """Start a consumer; its deliveries follow the reply. An empty tag lets the server choose; `no_local` does nothing.
+        """Start a consumer; its deliveries follow the reply. An empty tag lets the server choose; `no_local`
+        does nothing.
 
-        Raises HardError 530 (tag in use), SoftError 404, 405 (another connection's exclusive queue), 403, 406 (arguments).
+        Raises HardError 530 (tag in use), SoftError 404, 405 (another connection's exclusive queue), 403, 406
+        (arguments).
         """
         if self.node.fast_replies.is_pseudo_queue(queue):
             tag = consumer_tag or self.node.generate_name("amq.ctag-")
@@ -329,7 +335,8 @@ class BrokerChannel:
         return replies.BasicConsumeOk(tag)
 
     def basic_cancel(self, consumer_tag: str) -> replies.BasicCancelOk:
-        """End a consumer; what it holds unacknowledged stays with the channel. An unknown tag is answered all the same."""
+        """End a consumer; what it holds unacknowledged stays with the channel. An unknown tag is answered
+        all the same."""
         consumer = self.consumers.pop(consumer_tag, None)
         if consumer is not None:
             self._end_consumer(consumer)
@@ -380,7 +387,7 @@ class BrokerChannel:
                 self.watch.delivered(delivery)
         return delivery
 
-    # -- settling ------------------------------------------------------------------------------------------------
+    # -- settling
 
     def basic_ack(self, delivery_tag: int = 0, multiple: bool = False) -> None:
         """Acknowledge one delivery, or with `multiple` all up to it (0: all there are).
@@ -456,7 +463,7 @@ class BrokerChannel:
         return deliveries
 
     def _settle(self, deliveries: list[Delivery], how: str) -> None:
-        """Settle deliveries, queue by queue: credit returns, the queue does its part, and deliveries go on."""
+        """Settle deliveries, queue by queue: credit returns, and deliveries go on."""
         trace = self.node.trace
         parts: dict[Queue, list[Delivery]] = {}
         released = 0
@@ -496,7 +503,7 @@ class BrokerChannel:
             queue.unpark(parked)
             queue.dispatch()
 
-    # -- transactions --------------------------------------------------------------------------------------------
+    # -- transactions
 
     def tx_select(self) -> replies.Reply:
         """Make the channel transactional. Raises SoftError 406 on a channel that confirms."""
@@ -515,7 +522,8 @@ class BrokerChannel:
     def tx_commit(self) -> replies.Reply:
         """Carry the transaction out, publishes first; what is persistent is on disk then.
 
-        Raises SoftError 406 when the channel is not transactional, or when a queue refused a message: the rest is done then.
+        Raises SoftError 406 when the channel is not transactional, or when a queue refused a message: the
+        rest is done then.
         """
         if self.transaction is None:
             raise refusals.not_transactional()
@@ -549,9 +557,9 @@ class BrokerChannel:
             self.unacked = dict(sorted(self.unacked.items()))
             self._low = min(self._low, next(iter(self.unacked)))
 
-    # -- queues --------------------------------------------------------------------------------------------------
+    # -- queues
 
-    def queue_declare(  # noqa: PLR0913 - the fields of queue.declare
+    def queue_declare(
         self,
         queue: str = "",
         passive: bool = False,
@@ -562,7 +570,8 @@ class BrokerChannel:
     ) -> replies.QueueDeclareOk:
         """Declare a queue, or look whether it is there (`passive`). An empty name lets the server choose one.
 
-        Raises SoftError 404 (passive), 405 (locked), 406 (not equivalent, or arguments), 403 (reserved name, permission).
+        Raises SoftError 404 (passive), 405 (locked), 406 (not equivalent, or arguments), 403 (reserved name,
+        permission).
         """
         queue = queue.replace("\r", "").replace("\n", "")
         fast_replies = self.node.fast_replies
@@ -617,7 +626,8 @@ class BrokerChannel:
         routing_key: str = "",
         arguments: dict[str, Any] | None = None,
     ) -> replies.Reply:
-        """Bind a queue to an exchange. Raises SoftError 404, 405, 403 (default exchange, permission), 406 (arguments)."""
+        """Bind a queue to an exchange. Raises SoftError 404, 405, 403 (default exchange, permission), 406
+        (arguments)."""
         name = self._queue_name(queue)
         if not queue and not routing_key:
             routing_key = name
@@ -655,7 +665,7 @@ class BrokerChannel:
             user.check_topic("read", source, self.vhost.name, routing_key, self.connection.topic_variables)
         return exchange
 
-    def _bind(  # noqa: PLR0913 - two ends by name and, where they are there, by object
+    def _bind(
         self,
         source: Exchange | None,
         source_name: str,
@@ -682,7 +692,8 @@ class BrokerChannel:
     def queue_delete(
         self, queue: str = "", if_unused: bool = False, if_empty: bool = False
     ) -> replies.QueueDeleteOk:
-        """Delete a queue; one that is not there is no error. Raises SoftError 405, 403, 406 (in use, not empty)."""
+        """Delete a queue; one that is not there is no error. Raises SoftError 405, 403, 406 (in use, not
+        empty)."""
         name = self._queue_name(queue)
         self._check("configure", "queue", name)
         target = self.vhost.queues.get(name)
@@ -692,12 +703,12 @@ class BrokerChannel:
         target.check_delete(if_unused=if_unused, if_empty=if_empty)
         return replies.QueueDeleteOk(self.vhost.delete_queue(target))
 
-    # -- exchanges -----------------------------------------------------------------------------------------------
+    # -- exchanges
 
-    def exchange_declare(  # noqa: PLR0913 - the fields of exchange.declare
+    def exchange_declare(
         self,
         exchange: str = "",
-        type: str = "direct",  # noqa: A002 - the protocol's name
+        type: str = "direct",
         passive: bool = False,
         durable: bool = False,
         auto_delete: bool = False,
@@ -706,8 +717,8 @@ class BrokerChannel:
     ) -> replies.Reply:
         """Declare an exchange, or look whether it is there (`passive`).
 
-        Raises SoftError 404 (passive), 406 (not equivalent), 403 (default exchange, reserved name, permission); an unknown type
-        is a HardError 503 or a SoftError 406, as the rules have it.
+        Raises SoftError 404 (passive), 406 (not equivalent), 403 (default exchange, reserved name,
+        permission); an unknown type is a HardError 503 or a SoftError 406, as the rules have it.
         """
         exchange = exchange.replace("\r", "").replace("\n", "")
         if passive:
@@ -770,7 +781,7 @@ class BrokerChannel:
             self.vhost.unbind(start, end, routing_key, arguments or {})
         return replies.EXCHANGE_UNBIND_OK
 
-    # -- helpers, and the end ------------------------------------------------------------------------------------
+    # -- helpers, and the end
 
     def channel_flow(self, active: bool = True) -> replies.ChannelFlowOk:
         """Answer channel.flow. RabbitMQ cannot be asked to stop: HardError 540 for `active` false."""
@@ -779,7 +790,8 @@ class BrokerChannel:
         return replies.ChannelFlowOk(True)
 
     def _queue_name(self, name: str) -> str:
-        """An empty name means the queue that the channel declared last. Raises SoftError 404 when there is none."""
+        """An empty name means the queue that the channel declared last. Raises SoftError 404 when there is
+        none."""
         if name:
             return name
         if self.default_queue is None:
@@ -802,7 +814,8 @@ class BrokerChannel:
             self._end_consumer(consumer)
 
     def close(self) -> replies.Reply:
-        """End the channel: consumers go, what is unacknowledged returns to its queues in order, a transaction is forgotten."""
+        """End the channel: consumers go, what is unacknowledged returns to its queues in order, a
+        transaction is forgotten."""
         self.is_open = False
         del self.connection.channels[self.number]
         self.node.fast_replies.channel_closed(self)

@@ -40,7 +40,7 @@ class BrokerConnection:
         "vhost",
     )
 
-    def __init__(  # noqa: PLR0913 - what a connection is made of
+    def __init__(
         self,
         node: Node,
         sink: ConnectionSink,
@@ -73,7 +73,8 @@ class BrokerConnection:
         return {"username": self.user.name, "vhost": self.vhost.name}
 
     def check_user_id(self, user_id: str) -> None:
-        """Refuse a message in somebody else's name: SoftError 406, unless the user has the tag ``impersonator``."""
+        """Refuse a message in somebody else's name: SoftError 406, unless the user has the tag
+        ``impersonator``."""
         if user_id != self.user.name and "impersonator" not in self.user.tags:
             raise refusals.user_id_mismatch(user_id, self.user.name)
 
@@ -108,7 +109,9 @@ class BrokerConnection:
             return
         self.is_open = False
         channels = list(self.channels.values())
-        for channel in channels:  # first all consumers go, so that nothing returns to one of this connection's
+        for (
+            channel
+        ) in channels:  # first all consumers go, so that nothing returns to one of this connection's
             channel.end_consumers()
         for channel in channels:
             channel.close()
@@ -128,4 +131,5 @@ class BrokerConnection:
             channel.check()
 
     def __repr__(self) -> str:
-        return f"<connection {self.name} of {self.user.name!r} in {self.vhost.name!r}: {len(self.channels)} channels>"
+        who = f"{self.user.name!r} in {self.vhost.name!r}"
+        return f"<connection {self.name} of {who}: {len(self.channels)} channels>"

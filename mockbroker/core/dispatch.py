@@ -3,11 +3,11 @@
 Owns: a queue's consumers, whose turn it is, who is set aside for want of credit, and which one is active.
 Refuses to know: messages, and what a channel does with them.
 
-RabbitMQ's rule, and ours: the consumer at the head takes one message and goes to the tail of its priority. One that comes to
-the head without credit is set aside (*parked*) and rejoins at the tail when credit returns; until it came to the head it
-had kept its turn. Choosing the next consumer never scans those set aside.
-Source: RabbitMQ documentation, "Consumer Prefetch", "Consumer Priorities", "Single Active Consumer"; recorded areas
-``work-queues``, ``consumer-priority``, ``single-active-consumer``.
+RabbitMQ's rule, and ours: the consumer at the head takes one message and goes to the tail of its priority.
+One that comes to the head without credit is set aside (*parked*) and rejoins at the tail when credit returns;
+until it came to the head it had kept its turn. Choosing the next consumer never scans those set aside.
+Source: RabbitMQ documentation, "Consumer Prefetch", "Consumer Priorities", "Single Active Consumer"; recorded
+areas ``work-queues``, ``consumer-priority``, ``single-active-consumer``.
 
 Read next: ``core/queues/base.py``, ``core/channel.py``.
 """
@@ -31,8 +31,8 @@ UNLIMITED = -1
 class Consumer:
     """One basic.consume.
 
-    `credit` is the number of messages that it may still be given (below zero: without limit); `parked_at` is not zero
-    while it is set aside, and orders those that are. `context` belongs to the adapter.
+    `credit` is the number of messages that it may still be given (below zero: without limit); `parked_at` is
+    not zero while it is set aside, and orders those that are. `context` belongs to the adapter.
     """
 
     __slots__ = (
@@ -50,7 +50,7 @@ class Consumer:
         "tag",
     )
 
-    def __init__(  # noqa: PLR0913 - the fields of basic.consume, and where it came from
+    def __init__(
         self,
         tag: str,
         channel: BrokerChannel,
@@ -87,8 +87,8 @@ class Consumer:
 class Ring:
     """The consumers of one queue.
 
-    Invariant: every consumer is in exactly one place: in `ready`, parked, or (single active consumer) `waiting`.
-    `ready` is ordered by priority, highest first; `all` in order of arrival.
+    Invariant: every consumer is in exactly one place: in `ready`, parked, or (single active consumer)
+    `waiting`. `ready` is ordered by priority, highest first; `all` in order of arrival.
     """
 
     __slots__ = ("_parkings", "_uniform", "active", "all", "ready", "single_active", "waiting")
@@ -209,10 +209,10 @@ def _insert_by_priority(order: Any, consumer: Consumer) -> None:
 class Limiter:
     """The prefetch window that all consumers of a channel share (basic.qos with global).
 
-    `in_flight` counts deliveries to consumers that must be acknowledged, not what basic.get fetched; a channel that
-    turns the limit on starts with all that is unacknowledged, fetched messages included, as RabbitMQ does.
-    `suspended` has the queues that wanted to deliver and could not: they stay suspended, for auto-ack consumers of the
-    channel too, until the window opens.
+    `in_flight` counts deliveries to consumers that must be acknowledged, not what basic.get fetched; a
+    channel that turns the limit on starts with all that is unacknowledged, fetched messages included, as
+    RabbitMQ does. `suspended` has the queues that wanted to deliver and could not: they stay suspended, for
+    auto-ack consumers of the channel too, until the window opens.
     """
 
     __slots__ = ("in_flight", "limit", "suspended")
@@ -223,7 +223,7 @@ class Limiter:
         self.suspended: dict[Queue, None] = {}
 
     def admits(self, consumer: Consumer) -> bool:
-        """Whether the window lets one more message out to `consumer`; remembers its queue when it does not."""
+        """Whether the window lets one more message out; remembers the queue when it does not."""
         if consumer.queue in self.suspended:
             return False
         if consumer.ack_required and self.in_flight >= self.limit:
@@ -232,7 +232,7 @@ class Limiter:
         return True
 
     def release(self, count: int) -> list[Queue]:
-        """Count `count` settled deliveries; return the queues that may try again because the window opened."""
+        """Count `count` settled deliveries; return the queues that may try again."""
         was_full = self.in_flight >= self.limit
         self.in_flight = max(self.in_flight - count, 0)
         return self.resume() if was_full and self.in_flight < self.limit else []

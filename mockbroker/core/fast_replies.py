@@ -1,7 +1,7 @@
 """Direct reply-to: answers that go straight to the requester's channel, through no queue.
 
-Owns: who consumes from the pseudo-queue, and the names that stand for them.
-Refuses to know: requests. Source: RabbitMQ documentation, "Direct Reply-to"; recorded area ``direct-reply-to``.
+Owns: who consumes from the pseudo-queue, and the names that stand for them. Refuses to know: requests.
+Source: RabbitMQ documentation, "Direct Reply-to"; recorded area ``direct-reply-to``.
 
 Read next: ``core/channel.py``.
 """
@@ -56,7 +56,8 @@ class FastReplies:
         return name.startswith(PSEUDO_QUEUE)
 
     def consume(self, channel: BrokerChannel, tag: str, *, no_ack: bool, context: Any) -> None:
-        """Let a channel wait for replies. Raises SoftError 406: only with automatic acknowledgement, and once."""
+        """Let a channel wait for replies. Raises SoftError 406: only with automatic acknowledgement, and
+        once."""
         if channel in self._by_channel:
             raise SoftError("PRECONDITION_FAILED", "reply consumer already set")
         if not no_ack:
@@ -83,7 +84,8 @@ class FastReplies:
             del self._by_name[name]
 
     def with_reply_name(self, channel: BrokerChannel, properties: Properties) -> Properties:
-        """Put the requester's name in the place of the pseudo-queue's. Raises SoftError 406 when it does not consume."""
+        """Put the requester's name in the place of the pseudo-queue's. Raises SoftError 406 when it does
+        not consume."""
         if properties["reply_to"] != PSEUDO_QUEUE:
             return properties
         entry = self._by_channel.get(channel)
@@ -92,7 +94,8 @@ class FastReplies:
         return {**properties, "reply_to": entry[0]}
 
     def declare(self, channel: BrokerChannel, name: str) -> replies.QueueDeclareOk:
-        """Answer a declaration: the pseudo-queue is always there, a requester's name while he is. Raises SoftError 404."""
+        """Answer a declaration: the pseudo-queue is always there, a requester's name while he is. Raises
+        SoftError 404."""
         if name != PSEUDO_QUEUE and name not in self._by_name:
             raise refusals.not_found("queue", name, channel.vhost.name)
         return replies.QueueDeclareOk(name, 0, 1)

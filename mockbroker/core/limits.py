@@ -1,7 +1,8 @@
 """Limits on numbers: of queues and connections in a virtual host, of connections and channels of a user.
 
-Owns: the checks and their wording. Refuses to know: who sets a limit; it stands with the virtual host or the user.
-Source: RabbitMQ documentation, "Virtual Hosts: Limits", "Access Control: User Limits"; recorded area ``limits``.
+Owns: the checks and their wording. Refuses to know: who sets a limit; it stands with the virtual host or the
+user. Source: RabbitMQ documentation, "Virtual Hosts: Limits", "Access Control: User Limits"; recorded area
+``limits``.
 
 Read next: ``core/node.py``.
 """
@@ -49,7 +50,8 @@ class Limits:
         if _is_reached(limit, sum(each.vhost is vhost for each in connections)):
             raise HardError(
                 "NOT_ALLOWED",
-                f"access to vhost '{vhost.name}' refused for user '{user.name}': connection limit ({limit}) is reached",
+                f"access to vhost '{vhost.name}' refused for user '{user.name}': "
+                f"connection limit ({limit}) is reached",
             )
         limit = user.limits.get("max-connections")
         if _is_reached(limit, sum(each.user is user for each in connections)):
@@ -67,5 +69,6 @@ class Limits:
         if _is_reached(limit, count):
             raise HardError(
                 "NOT_ALLOWED",
-                f"number of channels opened for user '{user.name}' has reached the maximum allowed user limit of ({limit})",
+                f"number of channels opened for user '{user.name}' has reached "
+                f"the maximum allowed user limit of ({limit})",
             )

@@ -1,8 +1,8 @@
 """The node: the whole broker. It composes the other rooms and carries out one step at a time.
 
-Owns: virtual hosts, users, connections, the list of work that follows an operation, and the ways down and up again.
-Refuses to know: who calls. Adapters do an operation, send its reply, then call `drain`; when their input is drained,
-`input_drained`.
+Owns: virtual hosts, users, connections, the list of work that follows an operation, and the ways down and up
+again. Refuses to know: who calls. Adapters do an operation, send its reply, then call `drain`; when their
+input is drained, `input_drained`.
 
 Read next: ``core/vhost.py``, ``core/connection.py``, ``core/storage.py``.
 """
@@ -45,11 +45,12 @@ _NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 class Node:
     """One broker.
 
-    `epoch_s` is the time of day at virtual time 0, in seconds since 1970; `sync_interval` (seconds) bounds how long a
-    write waits for the disk; `loopback_users` may come only from this host; `consumer_timeout_ms` is None for never.
+    `epoch_s` is the time of day at virtual time 0, in seconds since 1970; `sync_interval` (seconds) bounds
+    how long a write waits for the disk; `loopback_users` may come only from this host; `consumer_timeout_ms`
+    is None for never.
     """
 
-    def __init__(  # noqa: PLR0913 - what a server's configuration file would say
+    def __init__(
         self,
         rules: Rules,
         clock: Clock,
@@ -85,7 +86,7 @@ class Node:
         self.users: dict[str, User] = {"guest": guest}
         self.vhosts: dict[str, VHost] = {"/": VHost(self, "/")}
 
-    # -- one step ------------------------------------------------------------------------------------------------
+    # -- one step
 
     def later(self, callback: Callable[..., object], *args: Any) -> None:
         """Put a piece of work at the end of the list."""
@@ -148,12 +149,12 @@ class Node:
             for channel in connection.channels.values():
                 channel.update_plain()
 
-    # -- who comes in --------------------------------------------------------------------------------------------
+    # -- who comes in
 
     def authenticate(
         self, username: str, password: str, peer_host: str = "127.0.0.1", mechanism: str = "PLAIN"
     ) -> User:
-        """Return the user. Raises HardError 403 for a wrong name or password, or a loopback user from afar."""
+        """Return the user. Raises HardError 403 for a wrong name or password, or guest from afar."""
         user = self.users.get(username)
         if user is None or user.password is None or user.password != password:
             raise refusals.login_refused(mechanism)
@@ -198,7 +199,7 @@ class Node:
         if self.trace is not None:
             self.trace.connection_closed(connection)
 
-    # -- administration ------------------------------------------------------------------------------------------
+    # -- administration
 
     def vhost(self, name: str) -> VHost:
         """Return a virtual host. Raises ValueError when there is none of that name."""
@@ -239,7 +240,7 @@ class Node:
         connection.close()
         self.drain()
 
-    def set_policy(  # noqa: PLR0913 - the fields of a policy
+    def set_policy(
         self,
         vhost: str,
         name: str,
@@ -282,7 +283,7 @@ class Node:
                 for channel in connection.channels.values():
                     channel.forget_publishable()
 
-    # -- down and up again ---------------------------------------------------------------------------------------
+    # -- down and up again
 
     def stop(self) -> None:
         """Stop in good order: clients are told (320), everything durable is on disk."""
@@ -340,7 +341,7 @@ class Node:
             self.trace.started()
         self.drain()
 
-    # -- looking -------------------------------------------------------------------------------------------------
+    # -- looking
 
     def unacked(self, queue: Queue) -> list[Delivery]:
         """Return the outstanding deliveries of a queue. Cost: all that is outstanding on the node."""

@@ -1,8 +1,7 @@
 """Policies: settings that an operator gives to queues and exchanges by name.
 
-Owns: what a policy may define, and which one applies to a name.
-Refuses to know: what a setting does (``core/queues/``). Source: RabbitMQ documentation, "Parameters and Policies"; recorded area
-``policies``.
+Owns: what a policy may define, and which one applies to a name. Refuses to know: what a setting does
+(``core/queues/``). Source: RabbitMQ documentation, "Parameters and Policies"; recorded area ``policies``.
 
 Read next: ``core/vhost.py``, ``core/queues/settings.py``.
 """
@@ -45,9 +44,10 @@ class Policy:
         self.apply_to = apply_to
 
     def matches(self, kind: str, queue_type: str, name: str) -> bool:
-        """Whether it applies to a queue (of a type) or an exchange of this name; the pattern may match anywhere."""
+        """Whether it applies to a queue (of a type) or an exchange of this name; the pattern may match
+        anywhere."""
         wanted = self.apply_to
-        if wanted != "all" and wanted != f"{kind}s":
+        if wanted not in ("all", f"{kind}s"):
             of_type = {"classic_queues": "classic", "quorum_queues": "quorum", "streams": "stream"}.get(
                 wanted
             )
@@ -60,12 +60,12 @@ class Policy:
 
 
 def best_match(policies: Iterable[Policy], kind: str, queue_type: str, name: str) -> Policy | None:
-    """Return the policy that applies to a name: of those that match the one with the highest priority, alone."""
+    """Return the policy that applies to a name: of those that match the one of highest priority."""
     matching = [policy for policy in policies if policy.matches(kind, queue_type, name)]
     return max(matching, key=lambda policy: policy.priority) if matching else None
 
 
-# -- validation, with the management API's texts ---------------------------------------------------------------------
+# -- validation, with the management API's texts
 
 
 def _whole(least: int) -> Callable[[Any], bool]:

@@ -27,7 +27,7 @@ def resource(kind: str, name: str, vhost: str) -> str:
     return f"{kind} '{name}' in vhost '{vhost}'"
 
 
-# -- absent, locked, in use ------------------------------------------------------------------------------------------
+# -- absent, locked, in use
 
 
 def not_found(kind: str, name: str, vhost: str) -> SoftError:
@@ -44,13 +44,15 @@ def locked_queue(name: str, vhost: str) -> SoftError:
     """405: another connection's exclusive queue, or a declaration that differs in exclusiveness."""
     return SoftError(
         "RESOURCE_LOCKED",
-        f"cannot obtain exclusive access to locked {resource('queue', name, vhost)}. It could be originally declared on "
-        "another connection or the exclusive property value does not match that of the original declaration.",
+        f"cannot obtain exclusive access to locked {resource('queue', name, vhost)}. "
+        "It could be originally declared on another connection or the exclusive property value "
+        "does not match that of the original declaration.",
     )
 
 
 def queue_in_exclusive_use(name: str, vhost: str) -> SoftError:
-    """403: a consumer asks for a queue that has an exclusive one, or for exclusiveness where there are others."""
+    """403: a consumer asks for a queue that has an exclusive one, or for exclusiveness where there are
+    others."""
     return SoftError("ACCESS_REFUSED", f"{resource('queue', name, vhost)} in exclusive use")
 
 
@@ -64,7 +66,7 @@ def not_empty(name: str, vhost: str) -> SoftError:
     return SoftError("PRECONDITION_FAILED", f"{resource('queue', name, vhost)} not empty")
 
 
-# -- access ----------------------------------------------------------------------------------------------------------
+# -- access
 
 
 def login_refused(mechanism: str = "PLAIN") -> HardError:
@@ -97,7 +99,8 @@ def topic_access_refused(permission: str, key: str, exchange: str, vhost: str, u
     """403: the user's topic permission does not cover the routing key."""
     return SoftError(
         "ACCESS_REFUSED",
-        f"{permission} access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' refused for user '{username}'",
+        f"{permission} access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' "
+        f"refused for user '{username}'",
     )
 
 
@@ -126,7 +129,7 @@ def limit_reached(text: str) -> HardError:
     return HardError("NOT_ALLOWED", text)
 
 
-# -- declarations ----------------------------------------------------------------------------------------------------
+# -- declarations
 
 _ABSENT = object()
 """Stands for an argument that is not there; None is a value (void)."""
@@ -216,7 +219,7 @@ def bad_match_value(value: str) -> SoftError:
     )
 
 
-# -- publishing ------------------------------------------------------------------------------------------------------
+# -- publishing
 
 
 def invalid_expiration(text: str, reason: str) -> SoftError:
@@ -261,7 +264,7 @@ def internal_error() -> HardError:
     return HardError("INTERNAL_ERROR")
 
 
-# -- consuming -------------------------------------------------------------------------------------------------------
+# -- consuming
 
 
 def tag_in_use(tag: str) -> HardError:
@@ -278,12 +281,13 @@ def delivery_ack_timeout(channel_number: int, timeout_ms: int) -> SoftError:
     """406: a delivery was not acknowledged in time."""
     return SoftError(
         "PRECONDITION_FAILED",
-        f"delivery acknowledgement on channel {channel_number} timed out. Timeout value used: {timeout_ms} ms. "
+        f"delivery acknowledgement on channel {channel_number} timed out. "
+        f"Timeout value used: {timeout_ms} ms. "
         "This timeout value can be configured, see consumers doc guide to learn more",
     )
 
 
-# -- modes -----------------------------------------------------------------------------------------------------------
+# -- modes
 
 
 def cannot_switch(from_mode: str, to_mode: str) -> SoftError:

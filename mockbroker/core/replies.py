@@ -1,6 +1,7 @@
 """What the broker answers to a method: one class for each answer, with AMQP's field names.
 
-Owns: the answers' shape. Refuses to know: who sends them and how; ``basic.get-ok`` is `mockbroker.message.GetOk`.
+Owns: the answers' shape. Refuses to know: who sends them and how; ``basic.get-ok`` is
+`mockbroker.message.GetOk`.
 
 Read next: ``core/channel.py``.
 """

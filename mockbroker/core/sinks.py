@@ -1,8 +1,8 @@
 """What the broker tells its clients, as the adapters receive it.
 
-Owns: the names of the outward effects. An adapter (the native API's inbox, the wire's session) implements them; the core calls
-them directly, in the order in which a real broker would send.
-Refuses to know: what an adapter does with an effect. An effect must never call back into the core.
+Owns: the names of the outward effects. An adapter (the native API's inbox, the wire's session) implements
+them; the core calls them directly, in the order in which a real broker would send. Refuses to know: what an
+adapter does with an effect. An effect must never call back into the core.
 
 Read next: ``core/channel.py``, ``inbox.py``.
 """
@@ -13,7 +13,7 @@ from typing import Protocol  # only type checkers load this module
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections import deque
 
     from mockbroker.core.dispatch import Consumer
     from mockbroker.errors import HardError, SoftError
@@ -26,7 +26,7 @@ class ChannelSink(Protocol):
     def deliver(self, delivery: Delivery) -> None:
         """basic.deliver."""
 
-    def deliver_run(self, consumer: Consumer, first_tag: int, messages: Iterable[Message]) -> None:
+    def deliver_run(self, consumer: Consumer, first_tag: int, messages: deque[Message]) -> None:
         """Several basic.deliver in a row, automatically acknowledged: tags count up from `first_tag`.
 
         `messages` belongs to the receiver from now on, who may read it later.

@@ -3,11 +3,12 @@
 Owns: which writes have not reached the disk yet, and the confirms that wait for them.
 Refuses to know: what a queue does with its messages, and what a restart does to the rest of the broker.
 
-A persistent message in a durable queue is written when it is published and removed when it is settled; both reach the disk at the
-next *sync*. An orderly stop syncs. A power cut leaves what was synced: a publish that was not is lost, a removal that was not
-is undone. A sync comes at the latest `sync_interval` after a write, and at once when a publisher waits for a confirm and the input
-of this instant is drained: so confirmed, persistent and durable means survives, always.
-Source: RabbitMQ documentation, "Consumer Acknowledgements and Publisher Confirms", "Persistence Configuration".
+A persistent message in a durable queue is written when it is published and removed when it is settled; both
+reach the disk at the next *sync*. An orderly stop syncs. A power cut leaves what was synced: a publish that
+was not is lost, a removal that was not is undone. A sync comes at the latest `sync_interval` after a write,
+and at once when a publisher waits for a confirm and the input of this instant is drained: so confirmed,
+persistent and durable means survives, always. Source: RabbitMQ documentation, "Consumer Acknowledgements and
+Publisher Confirms", "Persistence Configuration".
 
 Read next: ``core/queues/classic.py``, ``core/node.py``.
 """

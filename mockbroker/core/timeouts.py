@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class AckWatch:
     """Watches the deliveries of one channel.
 
-    Invariant: `_since` has the time of each delivery that was outstanding when last looked at; settled ones are dropped
-    when they come to the front.
+    Invariant: `_since` has the time of each delivery that was outstanding when last looked at; settled ones
+    are dropped when they come to the front.
     """
 
     __slots__ = ("_channel", "_since", "_timer", "timeout_ms")

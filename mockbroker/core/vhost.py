@@ -2,8 +2,8 @@
 
 Owns: the registries of one virtual host, the bindings between them, and the way from an exchange to queues.
 Refuses to know: connections and channels (it is told who asks), and how a type of exchange or queue works.
-Source: RabbitMQ documentation, "Virtual Hosts", "Exchange to Exchange Bindings", "Alternate Exchanges"; recorded areas
-``exchanges`` and ``declare``.
+Source: RabbitMQ documentation, "Virtual Hosts", "Exchange to Exchange Bindings", "Alternate Exchanges";
+recorded areas ``exchanges`` and ``declare``.
 
 Read next: ``core/exchanges/base.py``, ``core/queues/base.py``.
 """
@@ -36,11 +36,13 @@ PREDECLARED = {
     "amq.match": "headers",
     "amq.topic": "topic",
 }
-"""The exchanges that every virtual host has. Source: recorded scenario ``exchanges/predeclared-redeclare-same``."""
+"""The exchanges that every virtual host has. Source: recorded scenario
+``exchanges/predeclared-redeclare-same``."""
 
 
 def exchange_class(kind: str) -> type[Exchange] | None:
-    """Return the class of an exchange type, None for one that RabbitMQ does not have; rooms are opened when asked for."""
+    """Return the class of an exchange type, None for one that RabbitMQ does not have; rooms are opened
+    when asked for."""
     if kind == "direct":
         return DirectExchange
     if kind == "fanout":
@@ -101,7 +103,7 @@ class VHost:
         for exchange_name, kind in PREDECLARED.items():
             self._add_exchange(exchange_name, kind, durable=True)
 
-    # -- exchanges -----------------------------------------------------------------------------------------------
+    # -- exchanges
 
     def _add_exchange(self, name: str, kind: str, **properties: Any) -> Exchange:
         make = exchange_class(kind)
@@ -118,7 +120,7 @@ class VHost:
         except KeyError:
             raise refusals.not_found("exchange", name, self.name) from None
 
-    def declare_exchange(  # noqa: PLR0913 - the fields of exchange.declare
+    def declare_exchange(
         self,
         name: str,
         kind: str,
@@ -193,7 +195,7 @@ class VHost:
         if self.node.trace is not None:
             self.node.trace.exchange_deleted(exchange)
 
-    # -- queues --------------------------------------------------------------------------------------------------
+    # -- queues
 
     def queue(self, name: str) -> Queue:
         """Return the queue of this name. Raises SoftError 404."""
@@ -202,7 +204,7 @@ class VHost:
         except KeyError:
             raise refusals.not_found("queue", name, self.name) from None
 
-    def declare_queue(  # noqa: PLR0913 - the fields of queue.declare
+    def declare_queue(
         self,
         name: str,
         *,
@@ -256,7 +258,8 @@ class VHost:
         auto_delete: bool,
         arguments: dict[str, Any],
     ) -> None:
-        """Refuse a redeclaration that is not equivalent: SoftError 405 (exclusiveness) or 406 (anything else)."""
+        """Refuse a redeclaration that is not equivalent: SoftError 405 (exclusiveness) or 406 (anything
+        else)."""
         if queue.exclusive_to is not exclusive_to:
             raise refusals.locked_queue(queue.name, self.name)
         for what, received in (("durable", durable), ("auto_delete", auto_delete)):
@@ -280,7 +283,7 @@ class VHost:
         queue.close()
         return count
 
-    # -- bindings ------------------------------------------------------------------------------------------------
+    # -- bindings
 
     def bind(
         self, source: Exchange, destination: Destination, routing_key: str, arguments: dict[str, Any]
@@ -335,7 +338,7 @@ class VHost:
         """Return the bindings that lead to a queue or exchange."""
         return list(self._bound_to.get(destination, ()))
 
-    # -- routing -------------------------------------------------------------------------------------------------
+    # -- routing
 
     def _topology_changed(self, source: Exchange) -> None:
         source.forget_routes()
@@ -374,8 +377,8 @@ class VHost:
     ) -> tuple[Queue, ...]:
         """Return the queues for a message, each once, by name.
 
-        Exchanges are followed through their bindings; one that finds nothing passes the message to its alternate exchange.
-        An exchange that is reached twice is asked once.
+        Exchanges are followed through their bindings; one that finds nothing passes the message to its
+        alternate exchange. An exchange that is reached twice is asked once.
         """
         queues: dict[str, Queue] = {}
         seen = {exchange.name}
@@ -395,7 +398,7 @@ class VHost:
                     queues[destination.name] = destination
         return tuple([queues[name] for name in sorted(queues)])
 
-    # -- policies ------------------------------------------------------------------------------------------------
+    # -- policies
 
     def settings_for(self, queue: Queue) -> Settings:
         """Return the settings in force for a queue."""
@@ -442,7 +445,7 @@ class VHost:
             if self.exchanges.get(exchange.name) is exchange:
                 self._remove_exchange(exchange)
 
-    # -- checking ------------------------------------------------------------------------------------------------
+    # -- checking
 
     def check(self) -> None:
         """Assert the invariants of everything in here."""

@@ -1,8 +1,8 @@
 """What all exchange types share: properties, bindings, and the memory of routes.
 
-Owns: the bindings of one exchange as their source, and the routes found so far.
-Refuses to know: how keys match (each type's room) and what happens to a message that is routed. `route` answers
-destinations and never delivers.
+Owns: the bindings of one exchange as their source, and the routes found so far. Refuses to know: how keys
+match (each type's room) and what happens to a message that is routed. `route` answers destinations and never
+delivers.
 
 Read next: ``core/exchanges/topic.py``, ``core/vhost.py``.
 """
@@ -14,15 +14,16 @@ from mockbroker.values import LongString
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
 
-    Destination = Queue | "Exchange"
+    Destination: TypeAlias = "Queue | Exchange"
 
 ROUTES_KEPT = 10_000
-"""How many routes an exchange remembers before it forgets them all: programs that never repeat a key stay small."""
+"""How many routes an exchange remembers before it forgets them all: programs that never repeat a key stay
+small."""
 
 
 class Binding:
@@ -56,8 +57,8 @@ class Binding:
 def canonical(value: Any) -> Any:
     """Return a table value in a form in which equal means: RabbitMQ takes the two for the same.
 
-    Integers compare by value whatever their width, a byte array equals a string of the same bytes, and numbers of
-    different kinds never do. Source: recorded scenarios ``exchanges/headers-types-*``.
+    Integers compare by value whatever their width, a byte array equals a string of the same bytes, and
+    numbers of different kinds never do. Source: recorded scenarios ``exchanges/headers-types-*``.
     """
     if isinstance(value, bool):
         return ("bool", value)
@@ -84,7 +85,8 @@ def canonical_text(arguments: dict[str, Any]) -> str:
 class Exchange:
     """An exchange of one virtual host. A type's class says how `route` finds destinations.
 
-    Invariant: `routes` holds only what `VHost.find_route` would find now; whoever changes a binding forgets the routes.
+    Invariant: `routes` holds only what `VHost.find_route` would find now; whoever changes a binding forgets
+    the routes.
     """
 
     __slots__ = (

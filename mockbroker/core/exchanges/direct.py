@@ -1,7 +1,8 @@
-"""Direct exchanges: the binding key equals the routing key. The default exchange is one that every queue is bound to.
+"""Direct exchanges: the binding key equals the routing key. The default exchange is one that every queue is
+bound to.
 
-Owns: an index from binding key to destinations. Refuses to know: patterns and headers.
-Source: AMQP 0-9-1 specification, section 3.1.3; recorded scenarios ``exchanges/direct-*`` and ``exchanges/default-*``.
+Owns: an index from binding key to destinations. Refuses to know: patterns and headers. Source: AMQP 0-9-1
+specification, section 3.1.3; recorded scenarios ``exchanges/direct-*`` and ``exchanges/default-*``.
 
 Read next: ``core/exchanges/topic.py``.
 """
@@ -46,7 +47,8 @@ class DirectExchange(Exchange):
 
 
 class DefaultExchange(DirectExchange):
-    """The exchange without a name: each queue is reachable by its own name, and nothing can be bound or unbound.
+    """The exchange without a name: each queue is reachable by its own name, and nothing can be bound or
+    unbound.
 
     Its routes are no memory but the truth: one for each queue, made when the queue is declared.
     """

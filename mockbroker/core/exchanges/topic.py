@@ -1,7 +1,7 @@
 """Topic exchanges: patterns of words. ``*`` stands for one word, ``#`` for zero or more.
 
-Owns: a trie over the words of the binding keys. Refuses to know: anything but words; an empty word is one too.
-Source: AMQP 0-9-1 specification, section 3.1.3; recorded scenarios ``exchanges/topic-*``.
+Owns: a trie over the words of the binding keys. Refuses to know: anything but words; an empty word is one
+too. Source: AMQP 0-9-1 specification, section 3.1.3; recorded scenarios ``exchanges/topic-*``.
 
 A node is a dict from word to node; its destinations stand under the key None, which no word equals.
 

@@ -1,8 +1,8 @@
 """What all queue types share: properties, consumers, leases, and the names of their operations.
 
-Owns: a queue's declaration, its ring of consumers and the settings in force.
-Refuses to know: the order of messages and how they are kept; each type's room does. Refuses to know exchanges: what is to be
-dead-lettered goes to the node's list of work.
+Owns: a queue's declaration, its ring of consumers and the settings in force. Refuses to know: the order of
+messages and how they are kept; each type's room does. Refuses to know exchanges: what is to be dead-lettered
+goes to the node's list of work.
 
 Read next: ``core/queues/classic.py``, ``core/dispatch.py``, ``core/vhost.py``.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 from mockbroker.core import arguments as args
 from mockbroker.core import refusals
 from mockbroker.core.dispatch import Consumer, Ring
-from mockbroker.core.queues.settings import Settings
 from mockbroker.core.queues.expiry import Lease
+from mockbroker.core.queues.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 class Queue:
     """A queue of one virtual host: the part that does not depend on its type.
 
-    `exclusive_to` is the connection that owns an exclusive queue; `consumer_in_exclusive_use` the consumer that has asked
-    to be the only one.
+    `exclusive_to` is the connection that owns an exclusive queue; `consumer_in_exclusive_use` the consumer
+    that has asked to be the only one.
     """
 
     __slots__ = (
@@ -58,7 +58,7 @@ class Queue:
     supports_global_qos = True
     supports_single_active = True
 
-    def __init__(  # noqa: PLR0913 - the fields of queue.declare
+    def __init__(
         self,
         vhost: VHost,
         name: str,
@@ -83,12 +83,13 @@ class Queue:
         self.ready: Any = None
         """The ready messages of a classic queue, oldest first; made at the first message."""
         self.plain = False
-        """Whether a message without properties is simply appended to `ready`: no rule of this queue looks at it."""
+        """Whether a message without properties is simply appended to `ready`: no rule of this queue looks
+        at it."""
         self.keeps_book = False
         """Whether the queue must be told when a delivery is settled."""
         self.lease = Lease(self)
 
-    # -- declaring -----------------------------------------------------------------------------------------------
+    # -- declaring
 
     @classmethod
     def check_declaration(
@@ -106,7 +107,7 @@ class Queue:
         self.settings = settings
         self.lease.renew()
 
-    # -- messages: each type's room -----------------------------------------------------------------------------
+    # -- messages: each type's room
 
     @property
     def ready_count(self) -> int:
@@ -155,7 +156,7 @@ class Queue:
         if if_empty and self.ready_count:
             raise refusals.not_empty(self.name, self.vhost.name)
 
-    # -- consumers -----------------------------------------------------------------------------------------------
+    # -- consumers
 
     def check_consume(
         self, *, channel: BrokerChannel, no_ack: bool, exclusive: bool, arguments: dict[str, Any]
@@ -189,7 +190,8 @@ class Queue:
             self.node.later(self.dispatch)
 
     def unpark(self, consumers: Iterable[Consumer]) -> None:
-        """Let consumers that were set aside rejoin, unless they still have no credit or their channel's window is shut."""
+        """Let consumers that were set aside rejoin, unless they still have no credit or their channel's
+        window is shut."""
         self.ring.unpark(
             [each for each in consumers if each.parked_at and each.credit and self._admits(each)]
         )
@@ -199,11 +201,12 @@ class Queue:
         return limiter is None or self not in limiter.suspended
 
     def resume(self, channel: BrokerChannel) -> None:
-        """The shared window of a channel has opened: its consumers that were set aside rejoin, and deliveries go on."""
+        """The shared window of a channel has opened: its consumers that were set aside rejoin, and
+        deliveries go on."""
         self.unpark([each for each in channel.consumers.values() if each.queue is self])
         self.dispatch()
 
-    # -- restart and the end -------------------------------------------------------------------------------------------------
+    # -- restart and the end
 
     def forget_consumers(self) -> None:
         """All links are dead: nobody consumes any more, and nobody is told."""

@@ -1,14 +1,16 @@
 """Classic queues: first in, first out, and what is returned goes back to its place.
 
-Owns: the ready messages of a classic queue and their positions, its byte count, and its journal on the disk model.
-Refuses to know: who consumes (``core/dispatch.py``) and what a delivery tag means (``core/channel.py``).
+Owns: the ready messages of a classic queue and their positions, its byte count, and its journal on the disk
+model. Refuses to know: who consumes (``core/dispatch.py``) and what a delivery tag means
+(``core/channel.py``).
 
-A message's *position* is its number in the queue, counted at the head: a message that waits needs none, so the common path
-is one append to a deque. Returned messages wait in a side lane; all of them are older than the whole deque.
-Source: RabbitMQ documentation, "Queues", "Consumer Acknowledgements"; recorded areas ``work-queues``, ``acks``, ``ttl``,
-``length-limits``, ``durability``.
+A message's *position* is its number in the queue, counted at the head: a message that waits needs none, so
+the common path is one append to a deque. Returned messages wait in a side lane; all of them are older than
+the whole deque. Source: RabbitMQ documentation, "Queues", "Consumer Acknowledgements"; recorded areas
+``work-queues``, ``acks``, ``ttl``, ``length-limits``, ``durability``.
 
-Read next: ``core/queues/priority.py`` (another order), ``core/queues/expiry.py``, ``core/queues/dead_letter.py``.
+Read next: ``core/queues/priority.py`` (another order), ``core/queues/expiry.py``,
+``core/queues/dead_letter.py``.
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ class ClassicQueue(Queue):
         settings = self.settings
         return self.ready is not None and not settings.is_limited and settings.message_ttl_ms is None
 
-    # -- order: what a priority queue does otherwise -------------------------------------------------------------
+    # -- order: what a priority queue does otherwise
 
     @property
     def ready_count(self) -> int:
@@ -130,7 +132,7 @@ class ClassicQueue(Queue):
             self.ready.clear()
         self._returned.clear()
 
-    # -- in ------------------------------------------------------------------------------------------------------
+    # -- in
 
     def publish(self, message: Message) -> bool:
         """Take a message in and give deliveries out; return False when the full queue refuses it."""
@@ -165,7 +167,7 @@ class ClassicQueue(Queue):
         exchange, routing_key, body, properties, _ = message
         return (exchange, routing_key, body, properties, expires_ns)
 
-    # -- out -----------------------------------------------------------------------------------------------------
+    # -- out
 
     def dispatch(self) -> None:
         """Give ready messages to consumers, in turn, while both are there and windows are open."""
@@ -212,8 +214,8 @@ class ClassicQueue(Queue):
     def _hand_over_all(self, consumer: Any) -> bool:
         """Give the whole queue to the only consumer that is ready, when it acknowledges automatically.
 
-        The same deliveries one by one would each cost a record that waits for its callback. Return False when there is
-        more to each delivery than its tag.
+        The same deliveries one by one would each cost a record that waits for its callback. Return False when
+        there is more to each delivery than its tag.
         """
         if (
             len(self.ring.ready) > 1
@@ -338,13 +340,14 @@ class ClassicQueue(Queue):
         if self._expiry_timer is not None:
             self._expiry_timer.arm(None)
 
-    # -- restart -------------------------------------------------------------------------------------------------
+    # -- restart
 
     def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
         """Come back with what the disk holds.
 
-        After an orderly restart only what was unacknowledged, or returned, is flagged redelivered; after a power cut
-        everything is. Source: recorded scenarios ``durability/restart-unacked-redelivered`` and ``durability/kill-order``.
+        After an orderly restart only what was unacknowledged, or returned, is flagged redelivered; after a
+        power cut everything is. Source: recorded scenarios ``durability/restart-unacked-redelivered`` and
+        ``durability/kill-order``.
         """
         flagged = {position: redelivered for position, _, redelivered in self.messages()}
         present = [(position, message) for position, message, _ in self.messages()]

@@ -1,8 +1,8 @@
 """Dead-lettering: a message that a queue gives up is published again, with the history of its deaths.
 
-Owns: the death headers, and where a dead letter goes.
-Refuses to know: why a queue gives a message up; it names the reason: rejected, expired, maxlen or delivery_limit.
-Source: RabbitMQ documentation, "Dead Letter Exchanges"; recorded area ``dlx``.
+Owns: the death headers, and where a dead letter goes. Refuses to know: why a queue gives a message up; it
+names the reason: rejected, expired, maxlen or delivery_limit. Source: RabbitMQ documentation, "Dead Letter
+Exchanges"; recorded area ``dlx``.
 
 Read next: ``core/queues/classic.py``, ``core/vhost.py``.
 """
@@ -24,8 +24,8 @@ REASONS = ("rejected", "expired", "maxlen", "delivery_limit")
 class Annotated(dict[str, "Any"]):
     """The properties of a message that the broker knows more of than it tells.
 
-    `blind_keys` are the BCC keys that were taken from the headers; `deaths` the history that the broker itself wrote, where
-    the rules do not trust the headers for it.
+    `blind_keys` are the BCC keys that were taken from the headers; `deaths` the history that the broker
+    itself wrote, where the rules do not trust the headers for it.
     """
 
     __slots__ = ("blind_keys", "deaths")

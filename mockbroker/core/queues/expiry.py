@@ -70,7 +70,7 @@ class Lease:
 
 
 def earliest_ns(now_ns: int, ttl_ms: int | None, expires_ns: int | None) -> int | None:
-    """Return when a message published now expires in a queue with `ttl_ms`: the lesser of both times to live."""
+    """Return when a message published now expires: the lesser of the queue's time to live and its own."""
     if ttl_ms is None:
         return expires_ns
     due_ns = now_ns + ttl_ms * MS

@@ -2,9 +2,9 @@
 
 Owns: the order of returned messages. Refuses to know: why they came back.
 
-All of them are older than whatever still waits in the queue proper, so the lane is read first and the two are never
-merged. Messages mostly come back in an order that needs no sorting; what does not is put in order when the lane is next
-read: a few by insertion, many by one sort.
+All of them are older than whatever still waits in the queue proper, so the lane is read first and the two are
+never merged. Messages mostly come back in an order that needs no sorting; what does not is put in order when
+the lane is next read: a few by insertion, many by one sort.
 
 Read next: ``core/queues/classic.py``.
 """
@@ -28,8 +28,8 @@ _FEW = 8
 class ReturnLane:
     """Returned messages by position, oldest first.
 
-    `entries` is kept in descending order, so that the oldest is popped from the end; the last `_stragglers` of it are
-    out of order. Keys are negative positions: ascending, as sorting and insertion want it.
+    `entries` is kept in descending order, so that the oldest is popped from the end; the last `_stragglers`
+    of it are out of order. Keys are negative positions: ascending, as sorting and insertion want it.
     """
 
     __slots__ = ("_stragglers", "entries")

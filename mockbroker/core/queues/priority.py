@@ -2,9 +2,9 @@
 
 Owns: one line of messages for each priority. Refuses to know: everything that `ClassicQueue` knows already.
 
-A message without the property has priority 0; one above the maximum counts as the maximum. Expiry and length limits look
-at the head, which is the oldest message of the highest priority.
-Source: RabbitMQ documentation, "Priority Queue Support"; recorded area ``priority-queues``.
+A message without the property has priority 0; one above the maximum counts as the maximum. Expiry and length
+limits look at the head, which is the oldest message of the highest priority. Source: RabbitMQ documentation,
+"Priority Queue Support"; recorded area ``priority-queues``.
 
 Read next: ``core/queues/classic.py``.
 """
@@ -42,8 +42,8 @@ class _Line:
 class PriorityQueue(ClassicQueue):
     """A classic queue declared with x-max-priority.
 
-    Invariant: a message stands in the line of its priority; lines are made when first needed and kept in `_lines`, highest
-    priority first.
+    Invariant: a message stands in the line of its priority; lines are made when first needed and kept in
+    `_lines`, highest priority first.
     """
 
     __slots__ = ("_count", "_lines", "max_priority")
@@ -70,7 +70,8 @@ class PriorityQueue(ClassicQueue):
         return line
 
     def _first(self) -> _Line | None:
-        """The line that is served: the highest that is not empty. Cost: at most the number of priorities in use."""
+        """The line that is served: the highest that is not empty. Cost: at most the number of priorities
+        in use."""
         return next((line for line in self._lines.values() if line), None)
 
     @property

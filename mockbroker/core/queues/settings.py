@@ -1,8 +1,10 @@
-"""The settings of a queue that are in force: its arguments, its policy and the operator's policy put together.
+"""The settings of a queue that are in force: its arguments, its policy and the operator's policy put
+together.
 
-Owns: how the three meet. Refuses to know: which policy applies (``core/policies.py``) and what a setting does.
-Source: RabbitMQ documentation, "Parameters and Policies"; recorded area ``policies``: for numbers the lower of argument and
-policy counts, for everything else the argument wins, and the operator's limits bind both.
+Owns: how the three meet. Refuses to know: which policy applies (``core/policies.py``) and what a setting
+does. Source: RabbitMQ documentation, "Parameters and Policies"; recorded area ``policies``: for numbers the
+lower of argument and policy counts, for everything else the argument wins, and the operator's limits bind
+both.
 
 Read next: ``core/queues/base.py``.
 """
@@ -53,7 +55,7 @@ class Settings:
         settings = cls()
         for field, (argument, key) in _NUMBERS.items():
             given = (arguments.get(argument), policy.get(key), operator_policy.get(key))
-            numbers = [int(number) for number in given if _is_number(number)]
+            numbers = [int(number) for number in given if isinstance(number, int)]
             setattr(settings, field, min(numbers) if numbers else None)
         for field, (argument, key) in _WORDS.items():
             merged = {**policy, **operator_policy}
@@ -92,7 +94,3 @@ _WORDS = {
     "overflow": (args.OVERFLOW, "overflow"),
     "max_age": (args.MAX_AGE, "max-age"),
 }
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
