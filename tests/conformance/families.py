@@ -1,7 +1,7 @@
 """The families of random conversations: what their queues are like, and which steps they prefer.
 
-Owns: weights, and the choice of arguments. Refuses to know: the conversation; a generator is asked for chances
-and names.
+Owns: weights, and the choice of arguments.
+Refuses to know: the conversation; a generator is asked for chances and names.
 
 Read next: ``generator.py``.
 """

@@ -17,6 +17,7 @@ from typing import Any
 from mockbroker.amqp.conversation import Conversation
 from mockbroker.amqp.methods import METHODS
 from mockbroker.clock import SimClock
+from mockbroker.core.access import Permissions
 from mockbroker.core.node import Node
 from mockbroker.errors import AMQPError, HardError, PolicyError
 from mockbroker.rules import RULES
@@ -56,13 +57,13 @@ _NO_FIELDS = {"op", "at", "body", "properties", "settle"}
 _EMPTY: dict[str, Any] = {"bit": False, "shortstr": "", "longstr": "", "table": {}}
 
 
-def replay(scenario: Scenario, label: str) -> list[Seen]:
+def replay(scenario: Scenario, label: str, *, vhost: str = "/") -> list[Seen]:
     """Run a scenario under the rules of `label`; return its transcript, one `Seen` for each step.
 
     The broker's invariants are checked at the end. What goes wrong inside the broker is raised, with a note
     that names the step.
     """
-    run = Replay(scenario, label)
+    run = Replay(scenario, label, vhost=vhost)
     seen = []
     for index, step in enumerate(scenario["steps"]):
         try:
@@ -121,14 +122,17 @@ class _Client:
 class Replay:
     """A scenario in progress, in-process.
 
-    `scenario` gives the settings of the broker; the steps come one by one.
+    `scenario` gives the broker's settings, `vhost` the virtual host that it is about; steps come one by one.
     """
 
-    def __init__(self, scenario: Scenario, label: str) -> None:
+    def __init__(self, scenario: Scenario, label: str, *, vhost: str = "/") -> None:
         self._clock = SimClock()
         settings = {name: scenario[key] for key, name in _SETTINGS.items() if key in scenario}
         self.node = Node(RULES[label], self._clock, **settings)
-        self._transcript = Transcript()
+        self.node.add_vhost(vhost)
+        self.node.user("guest").permissions[vhost] = Permissions()
+        self._vhost = vhost
+        self._transcript = Transcript(vhost)
         self._clients: dict[str, _Client] = {}
         self._clock.add_server(self._settle)
 
@@ -168,7 +172,7 @@ class Replay:
                 self._note(name, "connect-refused", by="closed")
             return
         try:
-            client.conversation.open(user, step.get("vhost", "/"), properties, peer_host="127.0.0.1")
+            client.conversation.open(user, step.get("vhost", self._vhost), properties, peer_host="127.0.0.1")
         except HardError as error:
             self._refuse(name, error, "connection.open")
             return
@@ -237,7 +241,7 @@ class Replay:
     def _set_policy(self, step: Step) -> None:
         self._administer(
             self.node.set_policy,
-            "/",
+            self._vhost,
             step["name"],
             step["pattern"],
             step["definition"],
@@ -248,7 +252,7 @@ class Replay:
 
     def _delete_policy(self, step: Step) -> None:
         operator = step["op"].startswith("operator-")
-        self._administer(self.node.delete_policy, "/", step["name"], operator=operator)
+        self._administer(self.node.delete_policy, self._vhost, step["name"], operator=operator)
 
     def _set_user(self, step: Step) -> None:
         tags = step.get("tags", ())
@@ -262,23 +266,25 @@ class Replay:
 
     def _set_permissions(self, step: Step) -> None:
         patterns = (step["configure"], step["write"], step["read"])
-        self._administer(self.node.set_permissions, step["user"], "/", *patterns)
+        self._administer(self.node.set_permissions, step["user"], self._vhost, *patterns)
 
     def _clear_permissions(self, step: Step) -> None:
-        self._administer(self.node.clear_permissions, step["user"], "/")
+        self._administer(self.node.clear_permissions, step["user"], self._vhost)
 
     def _set_topic_permissions(self, step: Step) -> None:
         patterns = (step["write"], step["read"])
-        self._administer(self.node.set_topic_permissions, step["user"], "/", step["exchange"], *patterns)
+        self._administer(
+            self.node.set_topic_permissions, step["user"], self._vhost, step["exchange"], *patterns
+        )
 
     def _clear_topic_permissions(self, step: Step) -> None:
-        self._administer(self.node.clear_topic_permissions, step["user"], "/")
+        self._administer(self.node.clear_topic_permissions, step["user"], self._vhost)
 
     def _set_vhost_limit(self, step: Step) -> None:
-        self._administer(self.node.set_vhost_limit, "/", step["name"], step["value"])
+        self._administer(self.node.set_vhost_limit, self._vhost, step["name"], step["value"])
 
     def _clear_vhost_limit(self, step: Step) -> None:
-        self._administer(self.node.clear_vhost_limit, "/", step["name"])
+        self._administer(self.node.clear_vhost_limit, self._vhost, step["name"])
 
     def _set_user_limit(self, step: Step) -> None:
         self._administer(self.node.set_user_limit, step["user"], step["name"], step["value"])
@@ -287,7 +293,7 @@ class Replay:
         self._administer(self.node.clear_user_limit, step["user"], step["name"])
 
     def _set_vhost(self, step: Step) -> None:
-        self.node.vhost("/").default_queue_type = step["default_queue_type"]
+        self.node.vhost(self._vhost).default_queue_type = step["default_queue_type"]
 
     def _set_alarm(self, step: Step) -> None:
         self.node.set_alarm(step["resource"])
