@@ -80,7 +80,9 @@ class Wait(Protocol):
     """What a parked strand waits for."""
 
     for_messages: bool
-    """Whether it waits for the broker, perhaps with a time-out of its own: such waits never keep a run
+    """Whether bytes from the network may end it."""
+    is_watch: bool
+    """Whether it watches descriptors, as clients do between messages: its time-out alone does not keep a run
     going.
     """
 
@@ -96,6 +98,7 @@ class Pause:
 
     __slots__ = ("what",)
     for_messages = False
+    is_watch = False
 
     def __init__(self, what: str) -> None:
         self.what = what
@@ -127,9 +130,9 @@ class Strand:
         "_turns",
         "daemon",
         "done",
+        "effects",
         "end_waiters",
         "ident",
-        "idle_timeouts",
         "name",
         "queued",
         "scheduler",
@@ -150,8 +153,8 @@ class Strand:
         self.unwinding = False
         self.wait: Wait | None = _START
         self.wait_due_ns: int | None = None
-        self.idle_timeouts = 0
-        """Waits for messages that timed out since this strand last did something that others can see."""
+        self.effects = 0
+        """How often this strand has sent or received something that is not a heartbeat."""
         self.end_waiters: list[Strand] = []
         self._baton = _allocate_lock()
         self._baton.acquire()
@@ -167,7 +170,7 @@ class Strand:
         Called once, in the strand's own thread.
         """
         self.ident = _get_ident()
-        self._baton.acquire()
+        self.take()
         _strands[self.ident] = self
         self.wait = None
         try:
@@ -193,7 +196,7 @@ class Strand:
         self.wait_due_ns = due_ns
         self._timed_out = False
         if due_ns is not None:
-            self._timer = scheduler.clock.schedule(due_ns, self._time_is_up, housekeeping=wait.for_messages)
+            self._timer = scheduler.clock.schedule(due_ns, self._time_is_up, housekeeping=wait.is_watch)
         scheduler.hand_over(self)
         self.stop_timer()
         self.wait = None
@@ -209,7 +212,6 @@ class Strand:
     def _time_is_up(self) -> None:
         if not self.queued and self.wait is not None:
             self._timed_out = True
-            self.idle_timeouts += self.wait.for_messages
             self.scheduler.wake(self)
 
     def came_back(self) -> None:
@@ -250,8 +252,7 @@ class Strand:
     def had_effect(self, is_heartbeat: bool = False) -> None:
         """Note that this strand has sent or received something; a heartbeat says nothing."""
         self._turns = 0
-        if not is_heartbeat:
-            self.idle_timeouts = 0
+        self.effects += not is_heartbeat
 
     def give(self) -> None:
         """Let this strand's thread go on.
@@ -263,6 +264,7 @@ class Strand:
     def take(self) -> None:
         """Wait until somebody gives the baton."""
         self._baton.acquire()
+        self.scheduler.holds_baton(self.ident)
 
     def describe(self) -> str:
         who = self.task.name if self.name == "MainThread" else f"{self.task.name} ({self.name})"
@@ -291,6 +293,10 @@ class Scheduler:
         """Asked when nothing but waits for messages and housekeeping is left: may a run without an end time
         end?
         """
+        self.holds_baton: Callable[[int], None] = lambda ident: None
+        """Told the identity of each thread that gets the baton."""
+        self.calendar_start_ns = 0
+        """What the calendar shows when the clock is at 0, in nanoseconds since 1970."""
         self.decisions = 0
         self.deviations: list[tuple[int, int]] = []
         """The decisions that were not first-come: what `Choices` needs to repeat this run."""
@@ -441,7 +447,9 @@ class Scheduler:
                     strand.queued = False
                     return strand
                 if not self._move_time():
-                    break
+                    self.clock.advance_to_ns(self.clock.now_ns)  # serves the native clients a last time
+                    if not self._ready:
+                        break
         except BaseException as error:
             self._failure = error
         return None
@@ -482,6 +490,7 @@ class Scheduler:
             if successor is not None:
                 self._give(successor)
                 self._wait_at_home()
+                self.holds_baton(_get_ident())
         finally:
             if collecting:
                 gc.enable()

@@ -58,6 +58,8 @@ class Console:
     def __init__(self, name: str, log: Log) -> None:
         self.name = name
         self.is_off = False
+        self.writes = 0
+        """How often something was printed."""
         self._log = log
         self._chunks: list[str] = []
         self._lines: list[tuple[float, str]] = []
@@ -68,6 +70,7 @@ class Console:
         """Take what a program prints. A console that is off takes nothing."""
         if self.is_off or not text:
             return
+        self.writes += 1
         self._chunks.append(text)
         head, *rest = text.split("\n")
         self._extend(head)

@@ -1,12 +1,13 @@
 """Whether a program that waits for messages with a time-out waits for anything else.
 
-Owns: the rule by which a run without an end time ends. Clients never simply wait: they wake to send
-heartbeats, or every few seconds just in case. A wait for messages with a time-out is *at rest* when
+Owns: the rule by which a run without an end time ends, and what it remembers of each waiting strand. Clients
+never simply wait: they wake to send heartbeats, or every few seconds just in case. A wait for messages with
+a time-out is *at rest* when
 
 - the client library's list of timers, where it can be read (pika's and asyncio's), has nothing but
   heartbeats, or
-- it cannot be read, or has a timer that is due when the wait ends (a polling loop), and the last 20 such
-  waits ended without effect.
+- 100 of its own timers (where they cannot be read: time-outs) in a row have brought nothing: it polls in a
+  loop.
 
 Refuses to know: how anything is run. It looks at the frames of a parked thread, and changes nothing.
 """
@@ -25,26 +26,44 @@ if TYPE_CHECKING:
 
     from mockbroker.sim.baton import Strand
 
-IDLE_TIMEOUTS: Final = 20
-"""Waits for messages that may time out in a row without any effect before a polling program counts as at
-rest.
+IDLE_TIMERS: Final = 100
+"""Timers that may pass in a row without any effect before a program that polls counts as at rest."""
+_SEARCHED_FRAMES: Final = 20
+"""An event loop is never far from its wait: this room's own frames are between them, and a decorator or
+two.
 """
-_SEARCHED_FRAMES: Final = 8
-"""An event loop's own frames are the innermost ones, next to the wait."""
 
 
-def is_at_rest(strand: Strand) -> bool:
-    """Whether a strand that is parked in a wait for messages waits for nothing but messages."""
-    if strand.wait_due_ns is None:
-        return True
-    timers = _timers(sys._current_frames().get(strand.ident))
-    if timers is None:
-        return strand.idle_timeouts >= IDLE_TIMEOUTS
-    own = [due_ns for due_ns, is_heartbeat in timers if not is_heartbeat]
-    if not own:
-        return True
-    is_slice_of_longer_wait = min(own) > strand.wait_due_ns
-    return not is_slice_of_longer_wait and strand.idle_timeouts >= IDLE_TIMEOUTS
+class IdleWatch:
+    """Remembers which timer each waiting strand was last seen waiting for."""
+
+    def __init__(self) -> None:
+        # strand -> (what it has done so far, when its next timer is due, how many such timers have passed in vain)
+        self._seen: dict[Strand, tuple[tuple[int, int], int, int]] = {}
+
+    def is_at_rest(self, strand: Strand) -> bool:
+        """Whether a strand that is parked watching descriptors waits for nothing but messages.
+
+        To be asked once whenever nothing but such waits is left.
+        """
+        if strand.wait_due_ns is None:
+            return True
+        timers = _timers(sys._current_frames().get(strand.ident))
+        if timers is None:
+            due_ns = strand.wait_due_ns
+        else:
+            own = [due_ns for due_ns, is_heartbeat in timers if not is_heartbeat]
+            if not own:
+                return True
+            due_ns = min(own)
+        done = (strand.effects, strand.task.console.writes)
+        done_before, due_before_ns, passed = self._seen.get(strand, (done, due_ns, 0))
+        if done != done_before:
+            passed = 0
+        elif due_ns != due_before_ns:
+            passed += 1
+        self._seen[strand] = (done, due_ns, passed)
+        return passed >= IDLE_TIMERS
 
 
 def _timers(frame: FrameType | None) -> list[tuple[int, bool]] | None:

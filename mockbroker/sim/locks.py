@@ -44,14 +44,16 @@ Only looked up, never walked.
 class LockWait:
     """A wait for a lock to be released."""
 
-    __slots__ = ("_lock",)
+    __slots__ = ("_lock", "_strand")
     for_messages = False
+    is_watch = False
 
-    def __init__(self, lock: VirtualLock) -> None:
+    def __init__(self, lock: VirtualLock, strand: Strand) -> None:
         self._lock = lock
+        self._strand = strand
 
     def describe(self) -> str:
-        owner = self._lock.owner
+        owner = self.depends_on()
         return (
             f"a lock that {owner.task.name} ({owner.name}) holds"
             if owner is not None
@@ -59,7 +61,8 @@ class LockWait:
         )
 
     def depends_on(self) -> Strand | None:
-        return self._lock.owner
+        # Conditions and what stands on them wait for a lock that they took themselves: anybody may release it.
+        return None if self._lock.owner is self._strand else self._lock.owner
 
 
 class VirtualLock:
@@ -106,7 +109,7 @@ class VirtualLock:
                 return False
             self._waiters.append(strand)
             try:
-                strand.park(LockWait(self), due_ns)
+                strand.park(LockWait(self, strand), due_ns)
             finally:
                 if strand in self._waiters:
                     self._waiters.remove(strand)

@@ -201,6 +201,7 @@ class Network:
         self._allowed: tuple[str, ...] = ()
         self._next_port = FIRST_CLIENT_PORT
         self._native_waiters: dict[Strand, dict[int, int]] = {}
+        self._listeners: dict[int, weakref.ref[socket.socket]] = {}
         self._real_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     # Addresses
@@ -275,6 +276,15 @@ class Network:
         self._next_port += 1
         task.links.append(link)
         return link
+
+    def listens(self, port: int, sock: socket.socket) -> None:
+        """Note that a program listens at a port of its own."""
+        self._listeners[port] = weakref.ref(sock)
+
+    def is_own_listener(self, host: str, port: int) -> bool:
+        """Whether a program of the simulation listens there, for real."""
+        listener = self._listeners[port]() if port in self._listeners else None
+        return host in ("localhost", LOCALHOST, "::1", "") and listener is not None and listener.fileno() >= 0
 
     def is_real(self, sock: socket.socket) -> bool:
         """Whether a socket is connected to an allowed address, for real."""

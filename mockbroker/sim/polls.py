@@ -39,6 +39,7 @@ class Readiness:
     """A wait for connections to have something to read or to be closed."""
 
     __slots__ = ("_links", "for_messages")
+    is_watch = True
 
     def __init__(self, links: Sequence[Link]) -> None:
         self._links = links

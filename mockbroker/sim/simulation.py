@@ -9,19 +9,20 @@ Read next: ``baton.py``, ``task.py``.
 
 from __future__ import annotations
 
+import errno
 import signal
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from mockbroker.broker import Broker
-from mockbroker.clock import SimClock, to_ns
+from mockbroker.clock import NS, SimClock, to_ns
 from mockbroker.sim.baton import Scheduler, Strand
 from mockbroker.sim.belongings import Belongings
 from mockbroker.sim.consoles import Console, ConsoleStream, Log, LogEntry
 from mockbroker.sim.deadlock import describe_deadlock, find_stuck
 from mockbroker.sim.errors import Deadlock, SimulationClosed
-from mockbroker.sim.idle import is_at_rest
+from mockbroker.sim.idle import IdleWatch
 from mockbroker.sim.locks import add_maker, remove_maker
 from mockbroker.sim.network import LOCALHOST, Network
 from mockbroker.sim.patches import PATCHES
@@ -49,6 +50,30 @@ def _close_all() -> None:
 
 # Called before the interpreter waits for threads; atexit's own functions come too late for that.
 threading._register_atexit(_close_all)  # type: ignore[attr-defined]  # not in typeshed
+
+
+class SimulatedBroker(Broker):
+    """A broker whose downtime passes while the programs run, which find nobody listening meanwhile."""
+
+    def restart(self, downtime: float = 0) -> None:
+        """Stop in good order and start again `downtime` virtual seconds later: see `Broker.restart`."""
+        self._down(self.node.stop, downtime)
+
+    def crash(self, downtime: float = 0) -> None:
+        """A power cut, and back `downtime` virtual seconds later: see `Broker.crash`."""
+        self._down(self.node.lose_power, downtime)
+
+    def _down(self, down: Callable[[], None], downtime: float) -> None:
+        downtime_ns = to_ns(downtime)
+        if downtime_ns < 0:
+            raise ValueError(f"downtime must not be negative, not {downtime!r}")
+        if not self.node.is_running:
+            raise ValueError("the broker is down already")
+        down()
+        if downtime_ns:
+            self.clock.schedule(self.clock.now_ns + downtime_ns, self.node.start)
+        else:
+            self.node.start()
 
 
 class Simulation:
@@ -86,7 +111,7 @@ class Simulation:
         self._schedule = make_schedule(schedule, seed)
         self._preempt = preempt
         self._owns_broker = broker is None
-        self.broker = broker if broker is not None else Broker(rules=rules, seed=seed)
+        self.broker = broker if broker is not None else SimulatedBroker(rules=rules, seed=seed)
         """The broker that all programs talk to; its native API is there for the test."""
         clock = self.broker.clock
         if not isinstance(clock, SimClock):
@@ -95,6 +120,9 @@ class Simulation:
         self._network = Network()
         self._scheduler = Scheduler(clock, self._schedule, self._network.before_choice, preempt == "lines")
         self._scheduler.may_end = self._may_end
+        self._scheduler.holds_baton = self._holds_baton
+        self._scheduler.calendar_start_ns = self.broker.node.epoch_s * NS
+        self._idle = IdleWatch()
         self._log = Log(clock)
         self._tasks: dict[str, Task] = {}
         self._past_tasks: list[Task] = []
@@ -222,12 +250,20 @@ class Simulation:
         if until is None and (stuck := find_stuck(self._scheduler.strands)):
             raise Deadlock(describe_deadlock(stuck, self._scheduler.frames(), self._tables()))
 
+    def _holds_baton(self, ident: int) -> None:
+        self.broker.owner = ident  # one thread runs at a time, so each of them may use the native API
+
     def _may_end(self) -> bool:
-        return all(
-            strand.wait is None or not strand.wait.for_messages or strand.task.dead or is_at_rest(strand)
+        waiting = [
+            strand
             for strand in self._scheduler.strands
-            if not strand.task.frozen
-        )
+            if strand.wait is not None
+            and strand.wait.is_watch
+            and not strand.task.dead
+            and not strand.task.frozen
+        ]
+        at_rest = [self._idle.is_at_rest(strand) for strand in waiting]  # all are asked, each time
+        return all(at_rest)
 
     def _tables(self) -> str:
         return str(self.broker.ctl("list_queues name messages_ready messages_unacknowledged"))
@@ -360,6 +396,8 @@ class Simulation:
     def _serve_broker(
         self, write: Callable[[bytes], object], hang_up: Callable[[], object], peer: tuple[str, int]
     ) -> Peer:
+        if not self.broker.node.is_running:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, "the broker is down")
         from mockbroker.amqp.session import Session  # noqa: PLC0415 - needs the extra `amqp`, and says so
 
         return Session(

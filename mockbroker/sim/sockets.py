@@ -35,6 +35,8 @@ Socket = socket.socket
 # The real ones, bound before anything is patched.
 _real_connect = Socket.connect
 _real_connect_ex = Socket.connect_ex
+_real_listen = Socket.listen
+_real_accept = Socket.accept
 _real_send = Socket.send
 _real_sendall = Socket.sendall
 _real_sendmsg = Socket.sendmsg if hasattr(Socket, "sendmsg") else None
@@ -82,6 +84,9 @@ def connect(sock: Socket, address: Any) -> None:
         raise OSError(errno.EISCONN, os.strerror(errno.EISCONN))
     host, port = address[0], address[1]
     network = strand.task.network
+    if network.is_own_listener(host, port):
+        _real_connect(sock, address)
+        return
     if network.is_allowed(host, port):
         _real_connect(sock, address)
         network.connected_for_real(sock)
@@ -92,6 +97,24 @@ def connect(sock: Socket, address: Any) -> None:
     _owners[sock] = link
     weakref.finalize(sock, _forget, link, fd).atexit = False
     strand.had_effect()
+
+
+def listen(sock: Socket, *args: Any) -> None:
+    """`socket.listen`: really; programs of the simulation may connect to each other there, as pika does to
+    itself.
+    """
+    _real_listen(sock, *args)
+    strand = current()
+    if strand is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        strand.task.network.listens(_real_getsockname(sock)[1], sock)
+
+
+def accept(sock: Socket) -> tuple[Socket, Any]:
+    """`socket.accept`."""
+    strand = current()
+    if strand is not None:
+        _native_wait(strand, sock, select.POLLIN)
+    return _real_accept(sock)
 
 
 def connect_ex(sock: Socket, address: Any) -> int:
@@ -324,6 +347,8 @@ def gethostbyname(hostname: str) -> str:
 METHODS: dict[str, Callable[..., Any]] = {
     "connect": connect,
     "connect_ex": connect_ex,
+    "listen": listen,
+    "accept": accept,
     "_real_close": close,
     "detach": detach,
     "shutdown": shutdown,

@@ -37,6 +37,7 @@ class ThreadEnd:
 
     __slots__ = ("strand",)
     for_messages = False
+    is_watch = False
 
     def __init__(self, strand: Strand) -> None:
         self.strand = strand
@@ -106,7 +107,7 @@ class Task:
             )
             self.main_thread.__dict__["_mockbroker_strand"] = strand
             self.main_thread.start()
-            # A daemon to the interpreter, which must never wait for it, but not to the threads that it starts.
+            # A daemon to the interpreter, which must never wait for it, but not to threads that it starts.
             self.main_thread._daemonic = False  # type: ignore[attr-defined]  # hidden by typeshed
         self.scheduler.add(strand)
 
@@ -146,11 +147,14 @@ class Task:
         return 1
 
     def _show(self, error: BaseException) -> None:
-        """Print a traceback as Python would, from the program's own first line on."""
-        trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename.startswith(_HERE):
-            trace = trace.tb_next
-        self.console.write("".join(traceback.format_exception(type(error), error, trace)))
+        """Print a traceback as Python would, without the simulation's own frames."""
+        shown: list[traceback.TracebackException] = [traceback.TracebackException.from_exception(error)]
+        for part in shown:
+            part.stack = traceback.StackSummary.from_list(
+                [frame for frame in part.stack if not frame.filename.startswith(_HERE)]
+            )
+            shown += [other for other in (part.__cause__, part.__context__) if other is not None]
+        self.console.write("".join(shown[0].format()))
 
     def _await_threads(self) -> None:
         """Wait for the threads that are no daemons, as Python does at its end; idle executor threads are

@@ -34,7 +34,6 @@ _real_clock_gettime_ns = getattr(time, "clock_gettime_ns", None)
 _real_datetime = datetime.datetime
 _real_date = datetime.date
 
-EPOCH_S: Final = 1_735_689_600  # 2025-01-01 00:00:00 UTC, the same as the broker's own calendar begins with
 MONOTONIC_START_NS: Final = 1000 * NS
 """What monotonic clocks show at the start.
 
@@ -44,7 +43,7 @@ Not 0, which programs take for "never"; a whole number, so that seconds stay exa
 
 def _calendar_ns(strand: Strand) -> int:
     strand.turn()
-    return EPOCH_S * NS + strand.scheduler.clock.now_ns
+    return strand.scheduler.calendar_start_ns + strand.scheduler.clock.now_ns
 
 
 def _monotonic_ns(strand: Strand) -> int:
