@@ -17,8 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
+from ..transcript import Scenario, difference, expand, read
 from .runner import run_scenario
-from .scenarios import Scenario, difference, read_scenarios, scenario_files, write_scenario
+from .scenarios import write_scenario
 from .server import Target, UnsupportedError, changes_server
 
 Job = tuple[Path, Scenario]
@@ -30,7 +31,7 @@ def _record(target: Target, label: str, job: Job) -> str | None:
     first, second = run_scenario(scenario, target), run_scenario(scenario, target)
     if unstable := difference(scenario["steps"], first, second):
         return f"unstable: {unstable}"
-    latest = read_scenarios(path)[0]  # another version's answers may have been recorded meanwhile
+    latest = read(path)[0]  # another version's answers may have been recorded meanwhile
     latest["expect"] = dict(sorted({**latest.get("expect", {}), label: first}.items()))
     write_scenario(path, latest)
     return None
@@ -77,7 +78,7 @@ def main() -> int:
     server = json.loads(options.server.read_text())
     label = server.pop("label")
     perform = partial(_record if options.action == "record" else _verify, Target(**server), label)
-    jobs = [(path, scenario) for path in scenario_files(options.files) for scenario in read_scenarios(path)]
+    jobs = [(path, scenario) for path in expand(options.files) for scenario in read(path)]
     if options.action == "verify" or options.missing:
         wanted = options.action == "verify"
         jobs = [job for job in jobs if (label in job[1].get("expect", {})) == wanted]

@@ -13,9 +13,8 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ..transcript import Event
 from . import wire
-
-Event = dict[str, Any]
 
 PROTOCOL_HEADER = b"AMQP\x00\x00\x09\x01"
 CAPABILITIES = {

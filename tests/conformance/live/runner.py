@@ -1,7 +1,7 @@
 """Runs one scenario against one server and writes down what it answered.
 
 Owns the connections of the scenario and the waiting: when a step is over. It knows no right answers.
-Next: `transcript.py` (what is written down), `server.py` (what is asked beside AMQP), `../FORMAT.md`.
+Next: `../transcript.py` (what is written down), `server.py` (what is asked beside AMQP), `../FORMAT.md`.
 """
 
 import json
@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from ..transcript import Event, Seen, Step, Transcript
 from . import wire
-from .client import Client, Event, RefusedError, receive
-from .server import ALARM_OPS, CONTROL_OPS, Step, Target, alarm_expression, management_request
-from .transcript import Confirms, Names, Seen, seen
+from .client import Client, RefusedError, receive
+from .server import ALARM_OPS, CONTROL_OPS, Target, alarm_expression, management_request
 
 # Silences that end a step, in seconds: FORMAT.md promises them.
 _SETTLE_S = 0.04
@@ -62,19 +62,17 @@ class _Run:
         self._vhost = vhost
         self._settle_s = settle_s
         self._clients: dict[str, Client] = {}
-        self._names = Names(vhost, target.node)
-        self._confirms = Confirms()
+        self._transcript = Transcript(vhost)
         self._open_channels: set[str] = set()
         # A round trip of channel.flow makes sure that a slow server has caught up. Its answer is not shown.
         self._probes: dict[str, int] = {}
         self._may_probe = True
         self._alarms: set[str] = set()
-        self._events: list[tuple[str, Event]] = []
 
     def step(self, step: Step) -> Seen:
         """Perform one step and wait until it is over."""
-        self._events = []
-        op, at = step["op"], step.get("at", step.get("conn", ""))
+        op: str = step["op"]
+        at: str = step.get("at") or step.get("conn", "")
         settle_s = step.get("settle", self._settle_s)
         handler = self._handlers.get(op)
         answers: frozenset[str] = frozenset()
@@ -96,9 +94,9 @@ class _Run:
                 lambda: self._is_answered(at, answers), _ANSWER_BLOCKED_S if self._alarms else _ANSWER_S
             )
         if op in ("basic.publish", "tx.commit", "wait") and not self._alarms:
-            self._receive_until(lambda: not self._confirms.outstanding, _CONFIRM_S)
+            self._receive_until(lambda: not self._transcript.is_waiting_for_confirms, _CONFIRM_S)
         self._settle(at, settle_s, answered=bool(answers))
-        return seen(self._events, self._names)
+        return self._transcript.end_step()
 
     def hang_up(self) -> None:
         """Close what is still open."""
@@ -109,7 +107,7 @@ class _Run:
             client.drop()
 
     def _note(self, key: str, event: str, **fields: Any) -> None:
-        self._events.append((key, {"ev": event, **fields}))
+        self._transcript.note(key, {"ev": event, **fields})
 
     # Steps: what is sent
 
@@ -138,12 +136,16 @@ class _Run:
         name = step["conn"]
         if client := self._client(name):
             client.method(0, "connection.close", {"reply_code": 200, "reply_text": "bye"})
-            self._forget(name)
+            self._end(name)
 
     def _drop(self, step: Step) -> None:
         name = step["conn"]
         if client := self._clients.pop(name, None):
             client.drop()
+        self._end(name)
+
+    def _end(self, name: str) -> None:
+        self._transcript.connection_ends(name)
         self._forget(name)
 
     def _wait(self, step: Step) -> None:
@@ -191,14 +193,18 @@ class _Run:
         client = self._client(at)
         if client is None:
             return frozenset()
-        fields = {key: self._names.real(value) for key, value in step.items() if key not in _NOT_FIELDS}
+        fields = {
+            key: self._transcript.names.resolved(value)
+            for key, value in step.items()
+            if key not in _NOT_FIELDS
+        }
         if op == "basic.publish":
-            self._confirms.publish(at)
-            properties = self._names.real(step.get("properties", {}))
+            self._transcript.publishes(at)
+            properties = self._transcript.names.resolved(step.get("properties", {}))
             client.publish(_number(at), fields, properties, wire.encode_body(step.get("body", "")))
             return frozenset()
         if op == "confirm.select" and fields.get("no_wait"):
-            self._confirms.select(at)
+            self._transcript.confirms_begin(at)
         client.method(_number(at), op, fields)
         return frozenset() if fields.get("no_wait") else wire.METHODS[op].answers
 
@@ -262,41 +268,32 @@ class _Run:
         client = self._clients.get(name)
         if client is None or not client.is_alive:
             return True
-        return any(event["ev"] in ends.get(key, ()) for key, event in self._events)
+        return any(event["ev"] in ends.get(key, ()) for key, event in self._transcript.has_arrived)
 
     def _collect(self) -> None:
-        """Move what the connections received into the step's events."""
+        """Move what the connections received into the transcript, but for the answers to probes."""
         for name, client in self._clients.items():
             arrived, client.arrived = client.arrived, []
-            for channel, event in arrived:
-                key = f"{name}.{channel}" if channel else name
-                if not self._is_probe_answer(key, event):
-                    self._events.append((key, self._followed(key, event)))
+            for number, event in arrived:
+                key = f"{name}.{number}" if number else name
+                if event["ev"] == "channel.flow-ok" and self._probes.get(key):
+                    self._probes[key] -= 1
+                    continue
+                self._follow(key, event)
+                self._transcript.arrived(name, number, event)
 
-    def _is_probe_answer(self, key: str, event: Event) -> bool:
-        if event["ev"] != "channel.flow-ok" or not self._probes.get(key):
-            return False
-        self._probes[key] -= 1
-        return True
-
-    def _followed(self, key: str, event: Event) -> Event:
-        """The event, confirms as their tags; follows which channels are open and in confirm mode."""
+    def _follow(self, key: str, event: Event) -> None:
+        """Keep the books on open channels; name the server's node as the format does."""
         match event["ev"]:
             case "channel.open-ok":
                 self._open_channels.add(key)
-            case "confirm.select-ok":
-                self._confirms.select(key)
-            case "basic.ack" | "basic.nack":
-                return self._confirms.settle(key, event)
-            case "channel.close" | "channel.close-ok":
+            case "channel.close" | "channel.close-ok" | "connection.close" | "connection.close-ok" | "closed":
                 self._forget(key)
-            case kind if kind in _CLOSED:
-                self._forget(key)
-        return event
+        if "reply_text" in event:
+            event["reply_text"] = event["reply_text"].replace(self._target.node, "$node")
 
     def _forget(self, prefix: str) -> None:
         """A channel or a whole connection is gone."""
-        self._confirms.forget(prefix)
         for key in [key for key in self._open_channels if key == prefix or key.startswith(prefix + ".")]:
             self._open_channels.discard(key)
             self._probes.pop(key, None)

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-Step = Mapping[str, Any]
+from ..transcript import Step
+
 Request = tuple[str, tuple[str, ...], Mapping[str, Any] | None]
 
 CONTROL_OPS = {"restart", "kill"}

@@ -13,11 +13,33 @@ from typing import Any, NamedTuple
 
 from pamqp import commands
 
+from ..transcript import decode_body as encode_body
+from ..transcript import show_body
+
+__all__ = [
+    "FRAME_BODY",
+    "FRAME_END",
+    "FRAME_HEADER",
+    "FRAME_METHOD",
+    "METHODS",
+    "MethodSpec",
+    "Reader",
+    "content_frames",
+    "decode_header",
+    "decode_method",
+    "encode_body",
+    "encode_field",
+    "encode_header",
+    "encode_method",
+    "encode_value",
+    "frame",
+    "show_body",
+]
+
 FRAME_METHOD, FRAME_HEADER, FRAME_BODY = 1, 2, 3
 FRAME_END = b"\xce"
 _BASIC_CLASS_ID = 60
 _OCTET_BITS = 8
-_LONGEST_SHOWN_BODY_BYTES = 256
 
 
 class MethodSpec(NamedTuple):
@@ -156,27 +178,6 @@ def encode_header(body_bytes: int, properties: Mapping[str, Any]) -> bytes:
     flags = sum(flag for _, _, flag in given)
     values = b"".join(encode_field(kind, properties[name]) for name, kind, _ in given)
     return struct.pack(">HHQH", _BASIC_CLASS_ID, 0, body_bytes, flags) + values
-
-
-def encode_body(form: Any) -> bytes:
-    """The bytes of a body: a string, `{"$hex": digits}` or `{"$repeat": [text, times]}`."""
-    match form:
-        case str():
-            return form.encode()
-        case {"$hex": digits}:
-            return bytes.fromhex(digits)
-        case {"$repeat": [text, times]}:
-            return bytes(text.encode() * times)
-    raise ValueError(f"a body is a string, $hex or $repeat, not {form!r}")
-
-
-def show_body(raw: bytes) -> Any:
-    """A body as a transcript shows it: as `encode_body` takes it, but long ones summed up."""
-    if len(raw) <= _LONGEST_SHOWN_BODY_BYTES:
-        return _text_or(raw, "$hex")
-    if raw.count(raw[0]) == len(raw):
-        return {"$repeat": [chr(raw[0]), len(raw)]}
-    return {"$size": len(raw)}
 
 
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
