@@ -93,6 +93,11 @@ class ClassicQueue(Queue):
         ready = self.ready
         return (len(ready) if ready is not None else 0) + len(self._returned)
 
+    @property
+    def next_position(self) -> int:
+        """The position that the next message to be published will get."""
+        return self._head + (len(self.ready) if self.ready is not None else 0)
+
     def messages(self) -> Iterator[tuple[int, Message, bool]]:
         """The ready messages in order: position, message, whether it will be flagged redelivered."""
         yield from self._returned
@@ -104,8 +109,9 @@ class ClassicQueue(Queue):
         if self.ready is None:
             self.ready = deque()
             self.plain = self._is_plain()
+        position = self.next_position
         self.ready.append(message)
-        return int(self._head + len(self.ready) - 1)
+        return position
 
     def _take(self) -> tuple[int, Message, bool]:
         """Take the head: position, message, redelivered."""
@@ -284,7 +290,7 @@ class ClassicQueue(Queue):
             return
         for delivery in deliveries:
             self._left(delivery.position, delivery.message)
-            bury(self, delivery.message, "rejected")
+            bury(self, delivery.message, "rejected", delivery.position)
 
     def _drop_head(self, reason: str) -> None:
         position, message, _ = self._take()
@@ -293,7 +299,7 @@ class ClassicQueue(Queue):
         self._left(position, message)
         if self.node.trace is not None:
             self.node.trace.dropped(self, position, message, reason)
-        bury(self, message, reason)
+        bury(self, message, reason, position)
 
     def _drop_excess(self) -> None:
         """Drop from the head what is above the limits."""
@@ -365,6 +371,8 @@ class ClassicQueue(Queue):
         if self._counts_bytes:
             self.ready_bytes = sum(len(message[2]) for _, message in present)
         self._expiring = any(message[4] is not None for _, message in present)
+        if self.node.trace is not None:
+            self.node.trace.recovered(self, [position for position, _ in present])
 
     def stop(self) -> None:
         """The node stops: no timer fires until it is back."""

@@ -50,17 +50,27 @@ def visible_keys(properties: Properties) -> list[str]:
     return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
 
 
-def bury(queue: Queue, message: Message, reason: str) -> None:
+def bury(queue: Queue, message: Message, reason: str, position: int | None = None) -> None:
     """Publish a message that `queue` gave up to its dead-letter exchange, if it has one.
+
+    `position` is the place that it had in the queue, None when it never had one.
 
     The publish waits in the node's list of work: it comes after what the queue is doing now.
     """
     exchange = queue.settings.dead_letter_exchange
     if exchange is not None:
-        queue.node.later(_publish, queue, message, reason, exchange, queue.settings.dead_letter_routing_key)
+        routing_key = queue.settings.dead_letter_routing_key
+        queue.node.later(_publish, queue, message, reason, position, exchange, routing_key)
 
 
-def _publish(queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None) -> None:
+def _publish(
+    queue: Queue,
+    message: Message,
+    reason: str,
+    position: int | None,
+    exchange: str,
+    routing_key: str | None,
+) -> None:
     vhost = queue.vhost
     source = vhost.exchanges.get(exchange)
     if source is None:
@@ -69,9 +79,16 @@ def _publish(queue: Queue, message: Message, reason: str, exchange: str, routing
     keys = routing_keys(letter) if routing_key is None else (routing_key,)
     properties = letter[3]
     assert properties is not None
-    for target in vhost.find_route(source, keys, properties["headers"]):
-        if not _is_cycle(properties["headers"], target.name, reason):
-            target.publish(letter)
+    headers = properties["headers"]
+    targets = [
+        target
+        for target in vhost.find_route(source, keys, headers)
+        if not _is_cycle(headers, target.name, reason)
+    ]
+    if queue.node.trace is not None:
+        queue.node.trace.dead_lettered(queue, position, letter, reason, targets)
+    for target in targets:
+        target.publish(letter)
 
 
 def _letter(queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None) -> Message:

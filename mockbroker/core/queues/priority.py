@@ -79,6 +79,11 @@ class PriorityQueue(ClassicQueue):
         """How many messages are ready."""
         return self._count
 
+    @property
+    def next_position(self) -> int:
+        """The position that the next message to be published will get."""
+        return self._head
+
     def messages(self) -> Iterator[tuple[int, Message, bool]]:
         """The ready messages in order: position, message, whether it will be flagged redelivered."""
         for line in self._lines.values():
