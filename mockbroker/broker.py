@@ -13,7 +13,6 @@ from _thread import get_ident
 
 from mockbroker.clock import NS, Clock, SimClock, to_ns
 from mockbroker.connection import Connection
-from mockbroker.core.access import Permissions, User
 from mockbroker.core.node import EPOCH_S, Node
 from mockbroker.errors import ReentrancyError, ThreadError, WouldBlockForever
 from mockbroker.inbox import MAX_DELIVERIES, Inbox, Server
@@ -327,11 +326,7 @@ class Broker:
 
     def add_user(self, name: str, password: str, tags: Iterable[str] = ()) -> None:
         """Add a user, or change password and tags of one that is there; permissions stay."""
-        user = self.node.users.get(name)
-        if user is None:
-            self.node.users[name] = User(name, password, tuple(tags))
-        else:
-            user.password, user.tags = password, tuple(tags)
+        self.node.set_user(name, password, tuple(tags))
 
     def set_permissions(
         self, user: str, configure: str = ".*", write: str = ".*", read: str = ".*", *, vhost: str = "/"
@@ -340,9 +335,8 @@ class Broker:
 
         Raises ValueError for an unknown user or virtual host, or a pattern that is none.
         """
-        self.node.vhost(vhost)
-        self.node.user(user).permissions[vhost] = Permissions(configure, write, read)
-        self.node.permissions_changed()
+        self.node.user(user)
+        self.node.set_permissions(user, vhost, configure, write, read)
 
     # -- looking
 

@@ -99,7 +99,7 @@ class HardError(AMQPError):
 class PolicyError(MockbrokerError):
     """A policy, parameter or definition that is not accepted; `reason` is the management API's text."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str | list[str]) -> None:
         self.reason = reason
         super().__init__(reason)
 

@@ -24,6 +24,10 @@ class Rules:
     heartbeat_s: int = 60
     max_message_bytes: int
 
+    # access
+    names_refused_permission: bool
+    unknown_policy_keys: tuple[str, ...]
+    queues_have_consumer_timeout: bool
     # exchanges
     unknown_exchange_type_closes_connection: bool
     # queues
@@ -57,6 +61,9 @@ class _RabbitMQ310(Rules):
     version = "3.10.8"
     mechanisms = ("AMQPLAIN", "PLAIN")
     max_message_bytes = 134_217_728
+    names_refused_permission = False
+    unknown_policy_keys = ("consumer-timeout",)
+    queues_have_consumer_timeout = False
     unknown_exchange_type_closes_connection = True
     bad_master_locator_is_internal_error = True
     default_queue_type_in_equivalence = False
@@ -80,6 +87,9 @@ class _RabbitMQ40(Rules):
     version = "4.0.5"
     mechanisms = ("ANONYMOUS", "AMQPLAIN", "PLAIN")
     max_message_bytes = 16_777_216
+    names_refused_permission = True
+    unknown_policy_keys = ()
+    queues_have_consumer_timeout = True
     unknown_exchange_type_closes_connection = False
     bad_master_locator_is_internal_error = False
     default_queue_type_in_equivalence = True

@@ -9,14 +9,6 @@ Read next: ``core/channel.py``.
 
 from __future__ import annotations
 
-from mockbroker.core import refusals
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
-    from mockbroker.core.exchanges.base import Destination
-
 ALL = ".*"
 LOCAL_HOSTS = ("localhost", "::1", "::ffff:127.0.0.1")
 
@@ -85,32 +77,25 @@ class User:
         """(virtual host, exchange) -> patterns for write and read."""
         self.limits: dict[str, int] = {}
 
-    def check(self, permission: str, thing: Destination) -> None:
-        """Refuse an operation on a queue or exchange that needs `permission`: SoftError 403."""
-        self.check_name(permission, thing.kind, thing.name, thing.vhost.name)
-
-    def check_name(self, permission: str, kind: str, name: str, vhost: str) -> None:
-        """The same for a name that need not exist yet."""
+    def may(self, permission: str, name: str, vhost: str) -> bool:
+        """Whether he has `permission` (configure, write, read) on the queue or exchange of a name."""
         granted = self.permissions.get(vhost)
-        if granted is None or not granted.allows(permission, name):
-            raise refusals.access_refused(permission, kind, name, vhost, self.name)
+        return granted is not None and granted.allows(permission, name)
 
-    def check_topic(
-        self, permission: str, exchange: str, vhost: str, key: str, variables: dict[str, Any]
-    ) -> None:
-        """Refuse a routing key (write) or binding key (read) that the topic permission does not cover:
-        SoftError 403.
+    def may_topic(
+        self, permission: str, exchange: str, vhost: str, key: str, variables: dict[str, str]
+    ) -> bool:
+        """Whether his topic permission covers a routing key (write) or binding key (read).
 
-        Patterns may hold ``{username}`` and ``{vhost}``. Without a topic permission every key is allowed.
+        Patterns may hold ``{username}`` and ``{vhost}``. Without a topic permission every key is covered.
         """
         patterns = self.topic_permissions.get((vhost, exchange))
         if patterns is None:
-            return
+            return True
         pattern = patterns[0] if permission == "write" else patterns[1]
         for variable, value in variables.items():
-            pattern = pattern.replace(f"{{{variable}}}", str(value))
-        if not covers(pattern, key):
-            raise refusals.topic_access_refused(permission, key, exchange, vhost, self.name)
+            pattern = pattern.replace(f"{{{variable}}}", value)
+        return covers(pattern, key)
 
     def __repr__(self) -> str:
         return f"<User {self.name!r} tags={','.join(self.tags) or 'none'}>"

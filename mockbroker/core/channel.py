@@ -17,8 +17,8 @@ from __future__ import annotations
 from mockbroker.clock import MS
 from mockbroker.core import arguments as args
 from mockbroker.core import refusals, replies
+from mockbroker.core.declarations import Declarations
 from mockbroker.core.dispatch import Consumer, Limiter
-from mockbroker.core.vhost import RESERVED_PREFIX, exchange_class
 from mockbroker.message import Delivery, GetOk, is_persistent
 
 TYPE_CHECKING = False
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mockbroker.core.connection import BrokerConnection
-    from mockbroker.core.exchanges.base import Destination, Exchange
+    from mockbroker.core.exchanges.base import Exchange
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.sinks import ChannelSink
     from mockbroker.core.timeouts import AckWatch
@@ -38,7 +38,7 @@ ACK, REQUEUE, DISCARD = "ack", "requeue", "discard"
 """The three ways to settle a delivery."""
 
 
-class BrokerChannel:
+class BrokerChannel(Declarations):
     """A channel that is open.
 
     Invariant: `unacked` has the outstanding deliveries in the order of their tags; none is below `_low`.
@@ -50,27 +50,21 @@ class BrokerChannel:
         "_publishable",
         "_unconfirmed",
         "confirming",
-        "connection",
         "consumers",
-        "default_queue",
         "is_open",
         "limiter",
         "next_publish",
         "next_tag",
-        "node",
         "number",
         "prefetch_count",
         "sink",
         "transaction",
         "unacked",
-        "vhost",
         "watch",
     )
 
     def __init__(self, connection: BrokerConnection, number: int, sink: ChannelSink) -> None:
-        self.connection = connection
-        self.node = connection.node
-        self.vhost = connection.vhost
+        super().__init__(connection)
         self.number = number
         self.sink = sink
         self.is_open = True
@@ -81,7 +75,6 @@ class BrokerChannel:
         self.prefetch_count = 0
         self.limiter: Limiter | None = None
         self.watch: AckWatch | None = None
-        self.default_queue: str | None = None
         self.confirming = False
         self.next_publish = 1
         self._unconfirmed: dict[int, None] = {}
@@ -167,18 +160,18 @@ class BrokerChannel:
         user = self.connection.user
         source = self._publishable.get(name)
         if source is None:
-            user.check_name("write", "exchange", name, self.vhost.name)
+            self.check_permission("write", "exchange", name)
             source = self.vhost.exchange(name)
             if source.internal:
                 raise refusals.internal_exchange(name, self.vhost.name)
             if not (source.type == "topic" and user.topic_permissions):
                 self._publishable[name] = source
         if source.type == "topic" and user.topic_permissions:
-            user.check_topic("write", name, self.vhost.name, routing_key, self.connection.topic_variables)
+            self.check_topic("write", name, routing_key)
         return source
 
     def forget_publishable(self) -> None:
-        """Ask for permission anew: permissions changed, or an exchange is gone."""
+        """Look exchanges up anew: one is gone, or the permissions that were granted are forgotten."""
         self._publishable.clear()
 
     def _checked_properties(
@@ -314,7 +307,7 @@ class BrokerChannel:
             raise refusals.tag_in_use(consumer_tag)
         arguments = arguments or {}
         name = self._queue_name(queue)
-        self._check("read", "queue", name)
+        self.check_permission("read", "queue", name)
         target = self._accessible(name)
         target.check_consume(channel=self, no_ack=no_ack, exclusive=exclusive, arguments=arguments)
         tag = consumer_tag or self.node.generate_name("amq.ctag-")
@@ -329,10 +322,18 @@ class BrokerChannel:
         )
         consumer.context = context
         self.consumers[tag] = consumer
+        self.watch_for(target)
         if self.node.trace is not None:
             self.node.trace.consumer_added(consumer)
         target.add_consumer(consumer)
         return replies.BasicConsumeOk(tag)
+
+    def watch_for(self, queue: Queue) -> None:
+        """Watch the deliveries of this channel if the queue has a time by which they must be settled."""
+        if self.watch is None and queue.consumer_timeout_ms is not None:
+            from mockbroker.core.timeouts import AckWatch  # noqa: PLC0415 - few nodes have a timeout
+
+            self.watch = AckWatch(self)
 
     def basic_cancel(self, consumer_tag: str) -> replies.BasicCancelOk:
         """End a consumer; what it holds unacknowledged stays with the channel. An unknown tag is answered
@@ -363,7 +364,7 @@ class BrokerChannel:
     def basic_get(self, queue: str = "", no_ack: bool = False) -> GetOk | replies.Reply:
         """Fetch one message: `GetOk` or get-empty. Raises SoftError 404, 405, 403."""
         name = self._queue_name(queue)
-        self._check("read", "queue", name)
+        self.check_permission("read", "queue", name)
         target = self._accessible(name)
         delivery = target.get(self, no_ack=no_ack)
         if delivery is None:
@@ -383,6 +384,7 @@ class BrokerChannel:
         delivery = GetOk(None, queue, message, position, tag, redelivered)
         if not no_ack:
             self.unacked[tag] = delivery
+            self.watch_for(queue)
             if self.watch is not None:
                 self.watch.delivered(delivery)
         return delivery
@@ -557,254 +559,13 @@ class BrokerChannel:
             self.unacked = dict(sorted(self.unacked.items()))
             self._low = min(self._low, next(iter(self.unacked)))
 
-    # -- queues
-
-    def queue_declare(
-        self,
-        queue: str = "",
-        passive: bool = False,
-        durable: bool = False,
-        exclusive: bool = False,
-        auto_delete: bool = False,
-        arguments: dict[str, Any] | None = None,
-    ) -> replies.QueueDeclareOk:
-        """Declare a queue, or look whether it is there (`passive`). An empty name lets the server choose one.
-
-        Raises SoftError 404 (passive), 405 (locked), 406 (not equivalent, or arguments), 403 (reserved name,
-        permission).
-        """
-        queue = queue.replace("\r", "").replace("\n", "")
-        fast_replies = self.node.fast_replies
-        if fast_replies.is_reply_name(queue):
-            return fast_replies.declare(self, queue)
-        if passive:
-            target = self.vhost.queue(queue)
-            target.check_access(self.connection)
-            target.lease.renew()
-        else:
-            target = self._declare(queue, durable and not exclusive, exclusive, auto_delete, arguments or {})
-        self.default_queue = target.name
-        return replies.QueueDeclareOk(target.name, target.ready_count, len(target.ring))
-
-    def _declare(
-        self, name: str, durable: bool, exclusive: bool, auto_delete: bool, arguments: dict[str, Any]
-    ) -> Queue:
-        if name.startswith(RESERVED_PREFIX):
-            raise refusals.reserved_name("queue", name)
-        server_named = not name
-        if server_named:
-            name = self.node.generate_name("amq.gen-")
-        self._check("configure", "queue", name)
-        owner = self.connection if exclusive else None
-        there = self.vhost.queues.get(name)
-        if there is not None:
-            self.vhost.check_same_queue(
-                there, durable=durable, exclusive_to=owner, auto_delete=auto_delete, arguments=arguments
-            )
-            there.lease.renew()
-            return there
-        self.node.limits.check_new_queue(self.vhost, name)
-        dead_letter_exchange = args.exchange_argument(
-            args.DEAD_LETTER_EXCHANGE, "queue", name, self.vhost.name, arguments
-        )
-        if dead_letter_exchange is not None:
-            self._check("read", "queue", name)
-            self._check("write", "exchange", dead_letter_exchange)
-        return self.vhost.declare_queue(
-            name,
-            durable=durable,
-            exclusive_to=owner,
-            auto_delete=auto_delete,
-            arguments=arguments,
-            server_named=server_named,
-        )
-
-    def queue_bind(
-        self,
-        queue: str = "",
-        exchange: str = "",
-        routing_key: str = "",
-        arguments: dict[str, Any] | None = None,
-    ) -> replies.Reply:
-        """Bind a queue to an exchange. Raises SoftError 404, 405, 403 (default exchange, permission), 406
-        (arguments)."""
-        name = self._queue_name(queue)
-        if not queue and not routing_key:
-            routing_key = name
-        source = self._binding_source("queue", name, exchange, routing_key)
-        self._bind(source, exchange, self.vhost.queues.get(name), "queue", name, routing_key, arguments)
-        return replies.QUEUE_BIND_OK
-
-    def queue_unbind(
-        self,
-        queue: str = "",
-        exchange: str = "",
-        routing_key: str = "",
-        arguments: dict[str, Any] | None = None,
-    ) -> replies.Reply:
-        """Remove a binding; whatever is missing is no error. Raises SoftError 405, 403."""
-        name = self._queue_name(queue)
-        if not queue and not routing_key:
-            routing_key = name
-        source = self._binding_source("queue", name, exchange, routing_key)
-        target = self.vhost.queues.get(name)
-        if source is not None and target is not None:
-            target.check_access(self.connection)
-            self.vhost.unbind(source, target, routing_key, arguments or {})
-        return replies.QUEUE_UNBIND_OK
-
-    def _binding_source(self, kind: str, destination: str, source: str, routing_key: str) -> Exchange | None:
-        """Check a binding's ends; return its source, None when it is not there."""
-        if not source or (kind == "exchange" and not destination):
-            raise refusals.default_exchange()
-        self._check("write", kind, destination)
-        self._check("read", "exchange", source)
-        exchange = self.vhost.exchanges.get(source)
-        user = self.connection.user
-        if exchange is not None and exchange.type == "topic" and user.topic_permissions:
-            user.check_topic("read", source, self.vhost.name, routing_key, self.connection.topic_variables)
-        return exchange
-
-    def _bind(
-        self,
-        source: Exchange | None,
-        source_name: str,
-        destination: Destination | None,
-        kind: str,
-        name: str,
-        routing_key: str,
-        arguments: dict[str, Any] | None,
-    ) -> None:
-        if source is None:
-            raise refusals.not_found("exchange", source_name, self.vhost.name)
-        if destination is None:
-            raise refusals.not_found(kind, name, self.vhost.name)
-        if kind == "queue":
-            self.vhost.queues[name].check_access(self.connection)
-        self.vhost.bind(source, destination, routing_key, arguments or {})
-
-    def queue_purge(self, queue: str = "") -> replies.QueuePurgeOk:
-        """Drop the ready messages; what is unacknowledged stays. Raises SoftError 404, 405, 403."""
-        name = self._queue_name(queue)
-        self._check("read", "queue", name)
-        return replies.QueuePurgeOk(self._accessible(name).purge())
-
-    def queue_delete(
-        self, queue: str = "", if_unused: bool = False, if_empty: bool = False
-    ) -> replies.QueueDeleteOk:
-        """Delete a queue; one that is not there is no error. Raises SoftError 405, 403, 406 (in use, not
-        empty)."""
-        name = self._queue_name(queue)
-        self._check("configure", "queue", name)
-        target = self.vhost.queues.get(name)
-        if target is None:
-            return replies.QueueDeleteOk(0)
-        target.check_access(self.connection)
-        target.check_delete(if_unused=if_unused, if_empty=if_empty)
-        return replies.QueueDeleteOk(self.vhost.delete_queue(target))
-
-    # -- exchanges
-
-    def exchange_declare(
-        self,
-        exchange: str = "",
-        type: str = "direct",
-        passive: bool = False,
-        durable: bool = False,
-        auto_delete: bool = False,
-        internal: bool = False,
-        arguments: dict[str, Any] | None = None,
-    ) -> replies.Reply:
-        """Declare an exchange, or look whether it is there (`passive`).
-
-        Raises SoftError 404 (passive), 406 (not equivalent), 403 (default exchange, reserved name,
-        permission); an unknown type is a HardError 503 or a SoftError 406, as the rules have it.
-        """
-        exchange = exchange.replace("\r", "").replace("\n", "")
-        if passive:
-            if not exchange:
-                raise refusals.default_exchange()
-            self.vhost.exchange(exchange)
-            return replies.EXCHANGE_DECLARE_OK
-        if exchange_class(type) is None:
-            raise refusals.unknown_exchange_type(type, self.node.rules)
-        if not exchange:
-            raise refusals.default_exchange()
-        arguments = arguments or {}
-        self._check("configure", "exchange", exchange)
-        if exchange not in self.vhost.exchanges and not exchange.startswith(RESERVED_PREFIX):
-            alternate = args.exchange_argument(
-                args.ALTERNATE_EXCHANGE, "exchange", exchange, self.vhost.name, arguments
-            )
-            if alternate is not None:
-                self._check("read", "exchange", exchange)
-                self._check("write", "exchange", alternate)
-        self.vhost.declare_exchange(
-            exchange, type, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
-        )
-        return replies.EXCHANGE_DECLARE_OK
-
-    def exchange_delete(self, exchange: str = "", if_unused: bool = False) -> replies.Reply:
-        """Delete an exchange; one that is not there is no error. Raises SoftError 403, 406 (in use)."""
-        if not exchange:
-            raise refusals.default_exchange()
-        if exchange.startswith(RESERVED_PREFIX):
-            raise refusals.system_exchange(exchange, self.vhost.name)
-        self._check("configure", "exchange", exchange)
-        self.vhost.delete_exchange(exchange, if_unused=if_unused)
-        return replies.EXCHANGE_DELETE_OK
-
-    def exchange_bind(
-        self,
-        destination: str = "",
-        source: str = "",
-        routing_key: str = "",
-        arguments: dict[str, Any] | None = None,
-    ) -> replies.Reply:
-        """Bind an exchange to another. Raises SoftError 404, 403, 406 (arguments)."""
-        start = self._binding_source("exchange", destination, source, routing_key)
-        end = self.vhost.exchanges.get(destination)
-        self._bind(start, source, end, "exchange", destination, routing_key, arguments)
-        return replies.EXCHANGE_BIND_OK
-
-    def exchange_unbind(
-        self,
-        destination: str = "",
-        source: str = "",
-        routing_key: str = "",
-        arguments: dict[str, Any] | None = None,
-    ) -> replies.Reply:
-        """Remove a binding between exchanges; whatever is missing is no error. Raises SoftError 403."""
-        start = self._binding_source("exchange", destination, source, routing_key)
-        end = self.vhost.exchanges.get(destination)
-        if start is not None and end is not None:
-            self.vhost.unbind(start, end, routing_key, arguments or {})
-        return replies.EXCHANGE_UNBIND_OK
-
-    # -- helpers, and the end
+    # -- the end
 
     def channel_flow(self, active: bool = True) -> replies.ChannelFlowOk:
         """Answer channel.flow. RabbitMQ cannot be asked to stop: HardError 540 for `active` false."""
         if not active:
             raise refusals.not_implemented("active=false")
         return replies.ChannelFlowOk(True)
-
-    def _queue_name(self, name: str) -> str:
-        """An empty name means the queue that the channel declared last. Raises SoftError 404 when there is
-        none."""
-        if name:
-            return name
-        if self.default_queue is None:
-            raise refusals.no_previous_queue()
-        return self.default_queue
-
-    def _accessible(self, name: str) -> Queue:
-        queue = self.vhost.queue(name)
-        queue.check_access(self.connection)
-        return queue
-
-    def _check(self, permission: str, kind: str, name: str) -> None:
-        self.connection.user.check_name(permission, kind, name, self.vhost.name)
 
     def end_consumers(self) -> None:
         """End all consumers of a channel that is going to close."""

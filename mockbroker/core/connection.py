@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from mockbroker.core import refusals
 from mockbroker.core.channel import BrokerChannel
-from mockbroker.core.timeouts import AckWatch
 from mockbroker.errors import SoftError
 
 TYPE_CHECKING = False
@@ -30,6 +29,7 @@ class BrokerConnection:
     __slots__ = (
         "channels",
         "client_properties",
+        "is_blocked",
         "is_open",
         "name",
         "node",
@@ -60,6 +60,8 @@ class BrokerConnection:
         self.name = name
         self.opened_ns = node.clock.now_ns
         self.is_open = True
+        self.is_blocked = False
+        """Whether nothing that the client sends is read, because the node is low on something."""
         self.channels: dict[int, BrokerChannel] = {}
 
     def has_capability(self, name: str) -> bool:
@@ -82,8 +84,6 @@ class BrokerConnection:
         """Open a channel; the number must be free. Raises HardError 530 above the user's limit."""
         self.node.limits.check_new_channel(self.user)
         channel = BrokerChannel(self, number, sink)
-        if self.node.consumer_timeout_ms is not None:
-            channel.watch = AckWatch(channel, self.node.consumer_timeout_ms)
         self.channels[number] = channel
         if self.node.trace is not None:
             self.node.trace.channel_opened(channel)
@@ -91,15 +91,36 @@ class BrokerConnection:
 
     def refuse(self, channel: BrokerChannel | None, error: AMQPError) -> None:
         """Do what an error asks for: end the channel, or the connection. The client has been told."""
+        if self.node.trace is not None:
+            self.node.trace.error_sent(self, channel if isinstance(error, SoftError) else None, error)
         if isinstance(error, SoftError) and channel is not None:
             if channel.is_open:
                 channel.close()
         else:
             self.close()
 
+    def block(self) -> bool:
+        """A publish arrives: return whether the connection is blocked, and tell the client when it becomes
+        so.
+
+        The adapter keeps that publish, and what the client sends after it, until ``sink.unblocked()``.
+        """
+        if not self.is_blocked and self.node.alarms:
+            self.is_blocked = True
+            self.sink.blocked(f"low on {' & '.join(sorted(self.node.alarms))}")
+        return self.is_blocked
+
+    def unblock(self) -> None:
+        """No alarm is left: the client may go on."""
+        if self.is_blocked:
+            self.is_blocked = False
+            self.sink.unblocked()
+
     def close_channel(self, channel: BrokerChannel, error: SoftError) -> None:
         """End a channel of the broker's own accord, and tell the client."""
         channel.sink.closed(error)
+        if self.node.trace is not None:
+            self.node.trace.error_sent(self, channel, error)
         channel.close()
         self.node.drain()
 

@@ -93,11 +93,11 @@ class FastReplies:
             raise refusals.no_fast_reply_consumer()
         return {**properties, "reply_to": entry[0]}
 
-    def declare(self, channel: BrokerChannel, name: str) -> replies.QueueDeclareOk:
+    def declare(self, name: str, vhost: str) -> replies.QueueDeclareOk:
         """Answer a declaration: the pseudo-queue is always there, a requester's name while he is. Raises
         SoftError 404."""
         if name != PSEUDO_QUEUE and name not in self._by_name:
-            raise refusals.not_found("queue", name, channel.vhost.name)
+            raise refusals.not_found("queue", name, vhost)
         return replies.QueueDeclareOk(name, 0, 1)
 
     def deliver(self, message: Message) -> bool:

@@ -1,24 +1,51 @@
 """Limits on numbers: of queues and connections in a virtual host, of connections and channels of a user.
 
-Owns: the checks and their wording. Refuses to know: who sets a limit; it stands with the virtual host or the
-user. Source: RabbitMQ documentation, "Virtual Hosts: Limits", "Access Control: User Limits"; recorded area
-``limits``.
+Owns: which limits there are, the checks and their wording. Refuses to know: who sets a limit; it stands with
+the virtual host or the user. Source: RabbitMQ documentation, "Virtual Hosts: Limits", "Access Control: User
+Limits"; recorded area ``limits``.
 
 Read next: ``core/node.py``.
 """
 
 from __future__ import annotations
 
-from mockbroker.errors import HardError, SoftError
+from mockbroker.core.refusals import term
+from mockbroker.errors import HardError, PolicyError, SoftError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from mockbroker.core.access import User
     from mockbroker.core.node import Node
     from mockbroker.core.vhost import VHost
 
 VHOST_LIMITS = ("max-connections", "max-queues")
 USER_LIMITS = ("max-connections", "max-channels")
+
+
+def check_vhost_limit(name: str, value: Any) -> None:
+    """Refuse a limit that virtual hosts do not have, or that is no number: `PolicyError`."""
+    if name not in VHOST_LIMITS:
+        raise PolicyError(f"Validation failed\n\nUnrecognised terms {_terms(name, value)} in limits\n")
+    if not _is_integer(value):
+        raise PolicyError(f"Validation failed\n\n{name} should be a number, actually was {term(value)}\n")
+
+
+def check_user_limit(name: str, value: Any) -> None:
+    """Refuse a limit that users do not have, or that is no number: `PolicyError`."""
+    if name not in USER_LIMITS:
+        raise PolicyError(f"Unrecognised terms {_terms(name, value)} in user-limits")
+    if not _is_integer(value):
+        raise PolicyError(f"{name} should be a number, actually was {term(value)}")
+
+
+def _terms(name: str, value: Any) -> str:
+    return f"[{{{term(name)},{term(value)}}}]"
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _is_reached(limit: int | None, count: int) -> bool:
@@ -57,7 +84,7 @@ class Limits:
         if _is_reached(limit, sum(each.user is user for each in connections)):
             raise HardError(
                 "NOT_ALLOWED",
-                f"Connection refused for user '{user.name}': user connection limit ({limit}) is reached",
+                f"connection refused for user '{user.name}': user connection limit ({limit}) is reached",
             )
 
     def check_new_channel(self, user: User) -> None:

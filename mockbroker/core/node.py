@@ -1,6 +1,6 @@
 """The node: the whole broker. It composes the other rooms and carries out one step at a time.
 
-Owns: virtual hosts, users, connections, the list of work that follows an operation, and the ways down and up
+Owns: connections, the list of work that follows an operation, and the ways down and up
 again. Refuses to know: who calls. Adapters do an operation, send its reply, then call `drain`; when their
 input is drained, `input_drained`.
 
@@ -13,12 +13,12 @@ from collections import deque
 
 from mockbroker.clock import NS, to_ns
 from mockbroker.core import refusals
-from mockbroker.core.access import Permissions, User, is_local
+from mockbroker.core.access import is_local
+from mockbroker.core.administration import Administration
 from mockbroker.core.connection import BrokerConnection
 from mockbroker.core.fast_replies import FastReplies
 from mockbroker.core.limits import Limits
 from mockbroker.core.storage import Disk
-from mockbroker.core.vhost import VHost
 from mockbroker.errors import LivelockError
 
 TYPE_CHECKING = False
@@ -28,8 +28,12 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mockbroker.clock import Clock
+    from mockbroker.core.access import User
     from mockbroker.core.queues.base import Queue
+    from mockbroker.core.recorder import Recorder
     from mockbroker.core.sinks import ConnectionSink
+    from mockbroker.core.vhost import VHost
+    from mockbroker.events import Trace
     from mockbroker.message import Delivery
     from mockbroker.rules import Rules
 
@@ -42,7 +46,7 @@ LONGEST_STEP = 10_000_000
 _NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-class Node:
+class Node(Administration):
     """One broker.
 
     `epoch_s` is the time of day at virtual time 0, in seconds since 1970; `sync_interval` (seconds) bounds
@@ -69,8 +73,8 @@ class Node:
         self.loopback_users = loopback_users
         self.consumer_timeout_ms = consumer_timeout_ms
         self.max_message_bytes = rules.max_message_bytes if max_message_bytes is None else max_message_bytes
-        self.trace: Any = None
-        """Who is told of every change (``events.Recorder``), None while nobody listens."""
+        self.trace: Recorder | None = None
+        """Who is told of every change, None while nobody listens."""
         self.is_running = True
         self.connections: list[BrokerConnection] = []
         self.limits = Limits(self)
@@ -81,10 +85,7 @@ class Node:
         self._is_draining = False
         self._random: Random | None = None
         self._next_port = 50_000
-        guest = User("guest", "guest", ("administrator",))
-        guest.permissions["/"] = Permissions()
-        self.users: dict[str, User] = {"guest": guest}
-        self.vhosts: dict[str, VHost] = {"/": VHost(self, "/")}
+        super().__init__(self)
 
     # -- one step
 
@@ -142,9 +143,24 @@ class Node:
         bits = self.random.getrandbits(132)
         return prefix + "".join([_NAME_CHARACTERS[(bits >> shift) & 63] for shift in range(0, 132, 6)])
 
-    def set_trace(self, trace: Any) -> None:
-        """Tell `trace` of every change from now on; None: nobody."""
-        self.trace = trace
+    def add_trace(self, trace: Trace) -> None:
+        """Tell `trace` of every change from now on."""
+        if self.trace is None:
+            from mockbroker.core.recorder import Recorder  # noqa: PLC0415 - only who listens pays for it
+
+            self._set_recorder(Recorder(self.clock))
+        assert self.trace is not None
+        self.trace.add(trace)
+
+    def remove_trace(self, trace: Trace) -> None:
+        """Tell `trace` no more."""
+        if self.trace is not None:
+            self.trace.remove(trace)
+            if not self.trace.is_listening:
+                self._set_recorder(None)
+
+    def _set_recorder(self, recorder: Recorder | None) -> None:
+        self.trace = recorder
         for connection in self.connections:
             for channel in connection.channels.values():
                 channel.update_plain()
@@ -198,83 +214,6 @@ class Node:
         self.connections.remove(connection)
         if self.trace is not None:
             self.trace.connection_closed(connection)
-
-    # -- administration
-
-    def vhost(self, name: str) -> VHost:
-        """Return a virtual host. Raises ValueError when there is none of that name."""
-        try:
-            return self.vhosts[name]
-        except KeyError:
-            raise ValueError(f"there is no virtual host {name!r}") from None
-
-    def user(self, name: str) -> User:
-        """Return a user. Raises ValueError when there is none of that name."""
-        try:
-            return self.users[name]
-        except KeyError:
-            raise ValueError(f"there is no user {name!r}") from None
-
-    def add_vhost(self, name: str) -> VHost:
-        """Add a virtual host; one that is there already stays as it is."""
-        if name not in self.vhosts:
-            self.vhosts[name] = VHost(self, name)
-        return self.vhosts[name]
-
-    def delete_vhost(self, name: str) -> None:
-        """Delete a virtual host: its connections are closed (320), everything in it is gone."""
-        vhost = self.vhost(name)
-        for connection in [each for each in self.connections if each.vhost is vhost]:
-            self.force_close(connection, f"vhost '{name}' is deleted")
-        for queue in list(vhost.queues.values()):
-            if not queue.is_deleted:
-                vhost.delete_queue(queue)
-        for user in self.users.values():
-            user.permissions.pop(name, None)
-        del self.vhosts[name]
-        self.drain()
-
-    def force_close(self, connection: BrokerConnection, reason: str) -> None:
-        """Close a connection of the broker's own accord: CONNECTION_FORCED with a reason."""
-        connection.sink.connection_closed(refusals.forced(reason))
-        connection.close()
-        self.drain()
-
-    def set_policy(
-        self,
-        vhost: str,
-        name: str,
-        pattern: str,
-        definition: dict[str, Any],
-        priority: int = 0,
-        apply_to: str = "all",
-        *,
-        operator: bool = False,
-    ) -> None:
-        """Set a policy (or an operator policy) and put it in force at once. Raises `PolicyError`."""
-        from mockbroker.core.policies import Policy  # noqa: PLC0415 - only nodes with policies pay for it
-
-        host = self.vhost(vhost)
-        book = host.operator_policies if operator else host.policies
-        book[name] = Policy(name, pattern, definition, priority, apply_to)
-        host.policies_changed()
-        self.drain()
-
-    def delete_policy(self, vhost: str, name: str, *, operator: bool = False) -> None:
-        """Delete a policy. Raises ValueError when there is none of that name."""
-        host = self.vhost(vhost)
-        book = host.operator_policies if operator else host.policies
-        if name not in book:
-            raise ValueError(f"there is no policy {name!r} in virtual host {vhost!r}")
-        del book[name]
-        host.policies_changed()
-        self.drain()
-
-    def permissions_changed(self) -> None:
-        """Channels ask for permission anew."""
-        for connection in self.connections:
-            for channel in connection.channels.values():
-                channel.forget_publishable()
 
     def exchange_gone(self, vhost: VHost, name: str) -> None:
         """An exchange is deleted: no channel may take it for granted any more."""

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 
+from mockbroker.core.refusals import term
 from mockbroker.errors import PolicyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
+
+    from mockbroker.rules import Rules
 
 APPLIES_TO = ("all", "queues", "exchanges", "classic_queues", "quorum_queues", "streams")
 """What a policy may apply to. Source: management HTTP API, ``/api/policies``, field apply-to."""
@@ -27,18 +30,26 @@ class Policy:
     __slots__ = ("_regex", "apply_to", "definition", "name", "pattern", "priority")
 
     def __init__(
-        self, name: str, pattern: str, definition: dict[str, Any], priority: int, apply_to: str
+        self,
+        name: str,
+        pattern: str,
+        definition: dict[str, Any],
+        priority: int,
+        apply_to: str,
+        *,
+        rules: Rules,
+        operator: bool,
     ) -> None:
         self.name = name
         self.pattern = pattern
         self._regex = _compiled(pattern)
-        _check_definition(definition)
+        _check_definition(definition, rules, operator=operator)
         self.definition = dict(definition)
         if apply_to not in APPLIES_TO:
             raise PolicyError(f"apply-to must be one of {', '.join(APPLIES_TO)}, not {apply_to!r}")
         if not isinstance(priority, int) or isinstance(priority, bool):
             raise PolicyError(
-                f"Validation failed\n\npriority should be a number, actually was {_term(priority)}\n"
+                f"Validation failed\n\npriority should be a number, actually was {term(priority)}\n"
             )
         self.priority = priority
         self.apply_to = apply_to
@@ -103,29 +114,35 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 }
 
 
-def _check_definition(definition: Any) -> None:
+_OPERATOR_KEYS = (
+    "delivery-limit",
+    "expires",
+    "max-in-memory-bytes",
+    "max-in-memory-length",
+    "max-length",
+    "max-length-bytes",
+    "message-ttl",
+)
+"""What an operator policy may define: limits."""
+
+
+def _check_definition(definition: Any, rules: Rules, *, operator: bool) -> None:
     """Refuse unknown keys and values that a key cannot have: `PolicyError` with the management API's text."""
     if not isinstance(definition, dict) or not definition:
         raise PolicyError("Validation failed\n\nno policy provided\n")
-    unknown = [(key, value) for key, value in definition.items() if key not in _CHECKS]
+    known = _OPERATOR_KEYS if operator else tuple(_CHECKS)
+    unknown = [
+        (key, value)
+        for key, value in definition.items()
+        if key not in known or key in rules.unknown_policy_keys
+    ]
     if unknown:
-        shown = ",".join(f"{{{_term(key)},{_term(value)}}}" for key, value in unknown)
+        shown = ",".join(f"{{{term(key)},{term(value)}}}" for key, value in unknown)
         raise PolicyError(f"Validation failed\n\n[{shown}] are not recognised policy settings\n")
     for key, value in definition.items():
         is_valid, what = _CHECKS[key]
         if not is_valid(value):
-            raise PolicyError(f"Validation failed\n\n{_term(value)} is not a valid {what}\n")
-
-
-def _term(value: Any) -> str:
-    """Show a JSON value as Erlang prints it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return f'<<"{value}">>'
-    if isinstance(value, list):
-        return f"[{','.join(map(_term, value))}]"
-    return str(value)
+            raise PolicyError(f"Validation failed\n\n{term(value)} is not a valid {what}\n")
 
 
 _REGEX_FAULTS = {

@@ -89,19 +89,21 @@ def vhost_access_refused(name: str, username: str) -> HardError:
 
 def access_refused(permission: str, kind: str, name: str, vhost: str, username: str) -> SoftError:
     """403: the user lacks a permission (configure, write or read) on a queue or exchange."""
-    shown = "default exchange" if kind == "exchange" and not name else f"{kind} '{name}'"
-    return SoftError(
-        "ACCESS_REFUSED", f"{permission} access to {shown} in vhost '{vhost}' refused for user '{username}'"
-    )
+    shown_name = name or "amq.default"
+    return SoftError("ACCESS_REFUSED", _refused(permission, f"{kind} '{shown_name}'", vhost, username))
 
 
 def topic_access_refused(permission: str, key: str, exchange: str, vhost: str, username: str) -> SoftError:
     """403: the user's topic permission does not cover the routing key."""
     return SoftError(
-        "ACCESS_REFUSED",
-        f"{permission} access to topic '{key}' in exchange '{exchange}' in vhost '{vhost}' "
-        f"refused for user '{username}'",
+        "ACCESS_REFUSED", _refused(permission, f"topic '{key}' in exchange '{exchange}'", vhost, username)
     )
+
+
+def _refused(permission: str, thing: str, vhost: str, username: str) -> str:
+    """`permission` is empty where the rules do not name it."""
+    access = f"{permission} access" if permission else "access"
+    return f"{access} to {thing} in vhost '{vhost}' refused for user '{username}'"
 
 
 def default_exchange() -> SoftError:
@@ -131,9 +133,6 @@ def limit_reached(text: str) -> HardError:
 
 # -- declarations
 
-_ABSENT = object()
-"""Stands for an argument that is not there; None is a value (void)."""
-
 
 def shown(value: Any) -> str:
     """Show a table value as RabbitMQ's texts do."""
@@ -141,6 +140,17 @@ def shown(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, LongString):
         return value.decode("latin-1")
+    return str(value)
+
+
+def term(value: Any) -> str:
+    """Show a JSON value as Erlang prints it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'<<"{value}">>'
+    if isinstance(value, list):
+        return f"[{','.join(map(term, value))}]"
     return str(value)
 
 

@@ -1,13 +1,16 @@
 """The acknowledgement timeout: a delivery that is not settled in time ends its channel.
 
-Owns: one timer for each channel, for its oldest delivery. Refuses to know: what ends with the channel.
-Off unless a timeout is set; a real server's default is 30 minutes, looked at once a minute.
-Source: RabbitMQ documentation, "Consumers: Acknowledgement Timeout"; recorded area ``consumer-timeout``.
+Owns: when each delivery of a channel is due, and one timer for the earliest. Refuses to know: what ends with
+the channel. Off unless a timeout is set, for the node or (where the rules have it) for a queue; a real
+server's default is 30 minutes, looked at once a minute. Source: RabbitMQ documentation, "Consumers:
+Acknowledgement Timeout"; recorded area ``consumer-timeout``.
 
 Read next: ``core/channel.py``.
 """
 
 from __future__ import annotations
+
+from heapq import heappop, heappush
 
 from mockbroker.clock import MS
 from mockbroker.core import refusals
@@ -22,50 +25,48 @@ if TYPE_CHECKING:
 class AckWatch:
     """Watches the deliveries of one channel.
 
-    Invariant: `_since` has the time of each delivery that was outstanding when last looked at; settled ones
-    are dropped when they come to the front.
+    Invariant: `_due` has every outstanding delivery that has a timeout; settled ones stay until they come to
+    the front.
     """
 
-    __slots__ = ("_channel", "_since", "_timer", "timeout_ms")
+    __slots__ = ("_channel", "_due", "_timer")
 
-    def __init__(self, channel: BrokerChannel, timeout_ms: int) -> None:
+    def __init__(self, channel: BrokerChannel) -> None:
         self._channel = channel
-        self.timeout_ms = timeout_ms
-        self._since: dict[int, int] = {}
+        self._due: list[tuple[int, int, int]] = []
+        """Due time, delivery tag, timeout in milliseconds: a heap."""
         self._timer: Timer | None = None
 
     def delivered(self, delivery: Delivery) -> None:
-        """Note when a delivery went out."""
-        self._since[delivery.delivery_tag] = self._channel.node.clock.now_ns
-        if self._timer is None:
+        """Note that a delivery went out."""
+        timeout_ms = delivery.queue.consumer_timeout_ms
+        if timeout_ms is not None:
+            due_ns = self._channel.node.clock.now_ns + timeout_ms * MS
+            heappush(self._due, (due_ns, delivery.delivery_tag, timeout_ms))
             self._arm()
 
     def settled(self) -> None:
-        """Some deliveries were settled: wait for the oldest one left."""
-        unacked = self._channel.unacked
-        for tag in list(self._since):
-            if tag in unacked:
-                break
-            del self._since[tag]
+        """Some deliveries were settled: wait for the earliest of those that are left."""
         self._arm()
 
     def _arm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._since:
-            oldest_ns = next(iter(self._since.values()))
-            due_ns = oldest_ns + self.timeout_ms * MS
-            self._timer = self._channel.node.clock.schedule(due_ns, self._end)
+        due, unacked = self._due, self._channel.unacked
+        while due and due[0][1] not in unacked:
+            heappop(due)
+        due_ns = due[0][0] if due else None
+        timer = self._timer
+        if timer is not None and timer.is_pending:
+            if timer.due_ns == due_ns:
+                return
+            timer.cancel()
+        self._timer = None if due_ns is None else self._channel.node.clock.schedule(due_ns, self._end)
 
     def stop(self) -> None:
         """The channel ends."""
-        self._since.clear()
+        self._due.clear()
         self._arm()
 
     def _end(self) -> None:
-        self._timer = None
         channel = self._channel
-        channel.connection.close_channel(
-            channel, refusals.delivery_ack_timeout(channel.number, self.timeout_ms)
-        )
+        _, _, timeout_ms = self._due[0]
+        channel.connection.close_channel(channel, refusals.delivery_ack_timeout(channel.number, timeout_ms))

@@ -1,1 +1,1 @@
-"""Queues: one room for each type, and for each rule that several types share; `base` is the place to start."""
+"""Queues: one room for each type, and for each rule that several types share; start with `base`."""

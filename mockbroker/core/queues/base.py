@@ -106,12 +106,26 @@ class Queue:
         """Put new settings in force: at the declaration, and when a policy changes."""
         self.settings = settings
         self.lease.renew()
+        for consumer in self.ring.all:
+            consumer.channel.watch_for(self)
+
+    @property
+    def consumer_timeout_ms(self) -> int | None:
+        """How long a delivery may stay unacknowledged: the queue's own time where the rules have it, or
+        the node's."""
+        own = self.settings.consumer_timeout_ms if self.node.rules.queues_have_consumer_timeout else None
+        return self.node.consumer_timeout_ms if own is None else own
 
     # -- messages: each type's room
 
     @property
     def ready_count(self) -> int:
         """How many messages are ready."""
+        raise NotImplementedError
+
+    @property
+    def next_position(self) -> int:
+        """The position that the next message to be published will get."""
         raise NotImplementedError
 
     def publish(self, message: Message) -> bool:
@@ -163,7 +177,8 @@ class Queue:
     ) -> None:
         """Refuse a consumer: SoftError 403 where exclusiveness forbids it, 406 for its arguments."""
         args.check_consumer_arguments(self.name, self.vhost.name, arguments)
-        if self.consumer_in_exclusive_use is not None or (exclusive and self.ring.all):
+        taken = self.ring.all or self.ring.single_active
+        if self.consumer_in_exclusive_use is not None or (exclusive and taken):
             raise refusals.queue_in_exclusive_use(self.name, self.vhost.name)
 
     def add_consumer(self, consumer: Consumer) -> None:
