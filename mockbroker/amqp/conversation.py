@@ -33,6 +33,8 @@ Read next: ``methods.py``, ``core/channel.py``.
 
 from __future__ import annotations
 
+from collections import deque
+
 from mockbroker.amqp.methods import METHODS
 from mockbroker.errors import REPLY_CODES, AMQPError, HardError, SoftError
 
@@ -192,6 +194,9 @@ class Conversation:
         self._hang_up = hang_up
         self._link_type = link_type
         self._links: dict[int, ChannelLink] = {}
+        self._held: deque[tuple[int, str, Table, Properties | None, bytes]] = deque()
+        """What a blocked client said, from the publish that blocked it on: taken when the alarm is over."""
+        self._is_lost = False
 
     def open(
         self,
@@ -233,7 +238,23 @@ class Conversation:
         """
         if self.state is not RUNNING:
             self._handle_in_closing(channel_number, method_name)
-            return
+        elif self._held or (method_name == "basic.publish" and self._is_blocked()):
+            self._held.append((channel_number, method_name, fields, properties, body))
+        else:
+            self._take(channel_number, method_name, fields, properties, body)
+
+    @property
+    def is_held_back(self) -> bool:
+        """Whether what the client says waits for the end of an alarm; it need not be read any more."""
+        return bool(self._held)
+
+    def _is_blocked(self) -> bool:
+        assert self.connection is not None
+        return self.connection.block()
+
+    def _take(
+        self, channel_number: int, method_name: str, fields: Table, properties: Properties | None, body: bytes
+    ) -> None:
         link = self._links.get(channel_number)
         try:
             if channel_number == 0:
@@ -247,7 +268,13 @@ class Conversation:
         self.node.drain()
 
     def lost(self) -> None:
-        """Take note that the client is gone without a word."""
+        """Take note that the client is gone without a word.
+
+        A blocked one is not missed before the alarm is over. Source: `blocked/drop-while-blocked`.
+        """
+        if self._held:
+            self._is_lost = True
+            return
         if self.state is RUNNING:
             self._end()
             assert self.connection is not None
@@ -285,7 +312,12 @@ class Conversation:
             raise HardError("CHANNEL_ERROR", "expected 'channel.open'")
         assert self.connection is not None
         link = self._link_type(self, channel_number)
-        link.channel = self.connection.open_channel(channel_number, link)
+        try:
+            link.channel = self.connection.open_channel(channel_number, link)
+        except HardError as error:
+            # A limit on channels is no fault of channel.open. Source: `limits/user-max-channels`.
+            self._refuse(channel_number, error, "")
+            return
         self._links[channel_number] = link
         self.send(channel_number, "channel.open-ok", {})
 
@@ -353,6 +385,7 @@ class Conversation:
         for link in self._links.values():
             link.channel = None
         self._links.clear()
+        self._held.clear()
 
     # What the broker says on its own
 
@@ -369,15 +402,25 @@ class Conversation:
     def blocked(self, reason: str) -> None:
         """Send connection.blocked to a client that announced that it understands it.
 
+        From the publish on that caused this, nothing that the client says is taken.
         Source: RabbitMQ documentation, "Blocked Connection Notifications".
         """
         if self.announced("connection.blocked"):
             self.send(0, "connection.blocked", {"reason": reason})
 
     def unblocked(self) -> None:
-        """Send connection.unblocked to a client that announced that it understands it."""
+        """Send connection.unblocked to a client that understands it; go on with what it said meanwhile."""
         if self.announced("connection.blocked"):
             self.send(0, "connection.unblocked", {})
+        self.node.later(self._take_held)
+
+    def _take_held(self) -> None:
+        """Take one method, and the next one when all that this one caused is done."""
+        if self._held and not (self._held[0][1] == "basic.publish" and self._is_blocked()):
+            self._take(*self._held.popleft())
+            self.node.later(self._take_held)
+        elif self._is_lost and not self._held:
+            self.lost()
 
 
 def _as_arguments(fields: Table) -> dict[str, Any]:
