@@ -38,7 +38,7 @@ class IdleWatch:
     """Remembers which timer each waiting strand was last seen waiting for."""
 
     def __init__(self) -> None:
-        # strand -> (what it has done so far, when its next timer is due, how many such timers have passed in vain)
+        # strand -> (what it has done so far, when its next timer is due, how many timers have passed in vain)
         self._seen: dict[Strand, tuple[tuple[int, int], int, int]] = {}
 
     def is_at_rest(self, strand: Strand) -> bool:

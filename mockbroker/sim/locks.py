@@ -61,7 +61,7 @@ class LockWait:
         )
 
     def depends_on(self) -> Strand | None:
-        # Conditions and what stands on them wait for a lock that they took themselves: anybody may release it.
+        # Conditions and what stands on them wait for a lock that they took themselves: anybody may end that.
         return None if self._lock.owner is self._strand else self._lock.owner
 
 

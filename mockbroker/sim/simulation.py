@@ -426,6 +426,7 @@ class Simulation:
                 task.frozen = False
             self._scheduler.unwind()
             for task in self._past_tasks:
+                task.end(-signal.SIGKILL, "ended with the simulation")
                 task.drop()
         finally:
             remove_maker(self._opener)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 Socket = socket.socket
 
 # The real ones, bound before anything is patched.
+_real_init = Socket.__init__
 _real_connect = Socket.connect
 _real_connect_ex = Socket.connect_ex
 _real_listen = Socket.listen
@@ -72,6 +73,14 @@ def _would_block() -> BlockingIOError:
 
 
 # Opening and closing
+
+
+def init(sock: Socket, *args: Any, **kwargs: Any) -> None:
+    """`socket.socket(...)`: it belongs to the process that made it, and is closed with it."""
+    _real_init(sock, *args, **kwargs)
+    strand = current()
+    if strand is not None:
+        strand.task.sockets.add(sock)
 
 
 def connect(sock: Socket, address: Any) -> None:
@@ -345,6 +354,7 @@ def gethostbyname(hostname: str) -> str:
 
 
 METHODS: dict[str, Callable[..., Any]] = {
+    "__init__": init,
     "connect": connect,
     "connect_ex": connect_ex,
     "listen": listen,

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import traceback
+import weakref
 from concurrent.futures import thread as executor_threads
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from mockbroker.sim.errors import TaskEnd
 from mockbroker.sim.places import is_user_code
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from types import FrameType
 
@@ -82,6 +84,7 @@ class Task:
         self.held: list[Strand] = []
         self.strands: list[Strand] = []
         self.links: list[Link] = []
+        self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self.network = network
         self.scheduler = scheduler
         self.random = Random(f"{seed} {name}")
@@ -187,6 +190,8 @@ class Task:
         for link in tuple(self.links):
             link.close()
         self.links.clear()
+        for sock in tuple(self.sockets):  # in any order: those that lead anywhere are closed above
+            sock.close()
         self.console.finish()
         self.console.is_off = True
         self._log.add(self.name, how)
