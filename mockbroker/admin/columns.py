@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from mockbroker.clock import MS
-from mockbroker.core.arguments import QUEUE_TYPE
+from mockbroker.core.arguments import MAX_PRIORITY, QUEUE_TYPE
 from mockbroker.message import is_persistent
 
 TYPE_CHECKING = False
@@ -54,6 +54,10 @@ class Chosen(NamedTuple):
     def row(self, thing: Any) -> dict[str, Any]:
         """Return the row of one thing."""
         return {name: value(thing) for name, value in self.columns.items()}
+
+    def in_order_of(self, listing: Listing) -> Chosen:
+        """Return the same columns in the listing's own order."""
+        return Chosen({name: value for name, value in listing.columns.items() if name in self.columns})
 
 
 def choose(listing: Listing, names: Sequence[str], node: Node) -> Chosen:
@@ -105,15 +109,20 @@ class QueueState:
 
     @property
     def head_timestamp(self) -> int | None:
-        """The timestamp property of the oldest message, ready or not; None without one."""
-        first = next(iter(self.queue.messages()), None)
-        candidates = [(delivery.position, delivery.message) for delivery in self.unacked]
-        if first is not None:
-            candidates.append(first[:2])
-        if not candidates:
+        """The timestamp property of the message at the head, ready or not; None without one."""
+        places = [(delivery.position, delivery.message) for delivery in self.unacked]
+        places += [(position, message) for position, message, _ in self.queue.messages()]
+        if not places:
             return None
-        _, oldest = min(candidates, key=lambda each: each[0])
-        return (oldest[3] or {}).get("timestamp")
+        most = self.queue.arguments.get(MAX_PRIORITY, 0)
+        head = min(places, key=lambda place: (-min(_property(place[1], "priority") or 0, most), place[0]))
+        timestamp: int | None = _property(head[1], "timestamp")
+        return timestamp
+
+
+def _property(message: Message, name: str) -> Any:
+    properties = message[3]
+    return properties.get(name) if properties is not None else None
 
 
 def _body_bytes(messages: list[Message]) -> int:

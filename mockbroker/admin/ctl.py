@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mockbroker.admin.ctl_commands import Command
     from mockbroker.broker import Broker
+    from mockbroker.core.node import Node
 
 _SWITCHES = {
     "-q": "quiet",
@@ -56,7 +57,7 @@ def run(broker: Broker, line: str) -> str:
         words = shlex.split(line)
     except ValueError as error:
         raise CtlError(f"cannot split {line!r} into words: {error}") from None
-    command, invocation = _read(broker, words, line)
+    command, invocation = _read(broker.node, words, line)
     try:
         invocation.rows = command.run(invocation)
     except (UnknownColumn, Failure) as error:
@@ -64,7 +65,7 @@ def run(broker: Broker, line: str) -> str:
     return _print(command, invocation)
 
 
-def _read(broker: Broker, words: list[str], line: str) -> tuple[Command, Invocation]:
+def _read(node: Node, words: list[str], line: str) -> tuple[Command, Invocation]:
     """Return the command and what it was given. Options may stand anywhere."""
     options = _OptionReader(words)
     arguments: list[str] = []
@@ -76,7 +77,7 @@ def _read(broker: Broker, words: list[str], line: str) -> tuple[Command, Invocat
             command = _command(word)
     if command is None:
         raise CtlError("rabbitmqctl needs a command, as in 'list_queues'")
-    invocation = Invocation(broker, arguments, options.take(command, line))
+    invocation = Invocation(node, arguments, options.take(command, line))
     if len(arguments) < command.least:
         raise _invalid("not enough arguments.", line)
     if command.most is not None and len(arguments) > command.most:

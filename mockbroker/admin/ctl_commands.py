@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from mockbroker.broker import Broker
     from mockbroker.core.access import User
     from mockbroker.core.node import Node
     from mockbroker.core.queues.base import Queue
@@ -38,16 +37,11 @@ class Failure(Exception):
 class Invocation:
     """One use of a command: the broker, the arguments and options, and what came of it."""
 
-    broker: Broker
+    node: Node
     arguments: list[str]
     options: dict[str, str]
     rows: Rows | None = None
     said: list[str] = field(default_factory=list)
-
-    @property
-    def node(self) -> Node:
-        """The core."""
-        return self.broker.node
 
     @property
     def vhost_name(self) -> str:
@@ -163,7 +157,7 @@ def _add_user(invocation: Invocation) -> None:
     name, password = invocation.arguments
     if name in invocation.node.users:
         raise Failure(f'Error:\nUser "{name}" already exists')
-    invocation.broker.add_user(name, password)
+    invocation.node.set_user(name, password)
     if "quiet" not in invocation.options and "silent" not in invocation.options:
         invocation.said.append(
             "Done. Don't forget to grant the user permissions to some virtual hosts! "
@@ -172,39 +166,45 @@ def _add_user(invocation: Invocation) -> None:
 
 
 def _delete_user(invocation: Invocation) -> None:
-    node, user = invocation.node, invocation.user(invocation.arguments[0])
-    for connection in [each for each in node.connections if each.user is user]:
-        node.force_close(connection, f"user '{user.name}' is deleted")
-    del node.users[user.name]
+    invocation.node.delete_user(invocation.user(invocation.arguments[0]).name)
 
 
 def _change_password(invocation: Invocation) -> None:
     name, password = invocation.arguments
-    invocation.broker.add_user(name, password, invocation.user(name).tags)
+    invocation.node.set_user(name, password, invocation.user(name).tags)
 
 
 def _set_user_tags(invocation: Invocation) -> None:
     name, *tags = invocation.arguments
-    invocation.user(name).tags = tuple(tags)
+    invocation.node.set_user(name, invocation.user(name).password, tuple(tags))
 
 
 def _set_permissions(invocation: Invocation) -> None:
-    name, *patterns = invocation.arguments
+    name, configure, write, read = invocation.arguments
     node = invocation.node
     if name not in node.users:
         raise Failure(f"Error:\nUser {name} does not exist")
     if invocation.vhost_name not in node.vhosts:
         raise Failure(f"Error:\nVirtual host {invocation.vhost_name} does not exist")
     try:
-        invocation.broker.set_permissions(name, *patterns, vhost=invocation.vhost_name)
+        node.set_permissions(name, invocation.vhost_name, configure, write, read)
     except ValueError as error:
         raise Failure(f"Error:\n{error}") from None
 
 
 def _clear_permissions(invocation: Invocation) -> None:
-    vhost = invocation.vhost
-    invocation.user(invocation.arguments[0]).permissions.pop(vhost.name, None)
-    invocation.node.permissions_changed()
+    name, vhost = invocation.arguments[0], invocation.vhost
+    if name in invocation.node.users:
+        invocation.node.clear_permissions(name, vhost.name)
+    elif invocation.node.rules.name == "rabbitmq-3.10":
+        # RabbitMQ differs: 4.0 says nothing.
+        raise Failure(f"Error:\nUser {name} does not exist")
+
+
+_NO_JSON = {
+    "rabbitmq-3.10": "JSON decoding error. Reason: badarg",
+    "rabbitmq-4.0": 'Could not parse JSON document: {{error,{{failed_to_decode_json,<<"{}">>}}}}',
+}
 
 
 def _policy_banner(what: str) -> Callable[[Invocation], list[str]]:
@@ -230,8 +230,8 @@ def _set_policy(*, operator: bool) -> Callable[[Invocation], None]:
         vhost = invocation.vhost
         try:
             definition = json.loads(text)
-        except ValueError as error:
-            raise Failure(f"Error:\nthe definition is not JSON: {error}") from None
+        except ValueError:
+            raise Failure("Error:\n" + _NO_JSON[invocation.node.rules.name].format(text)) from None
         try:
             invocation.node.set_policy(
                 vhost.name,
@@ -290,14 +290,26 @@ def _delete_queue_banner(invocation: Invocation) -> list[str]:
 _IF_EMPTY, _IF_UNUSED = ("--if-empty", "-e"), ("--if-unused", "-u")
 
 
+_REFUSED_BY_4_0 = (
+    "{{:amqp_error, :precondition_failed, ~c\"queue '{queue}' in vhost '{vhost}' {reason}\", :none}}"
+)
+_QUEUE_IS_NOT_EMPTY = {"rabbitmq-3.10": "Queue is not empty", "rabbitmq-4.0": "not empty"}
+_QUEUE_IS_IN_USE = {"rabbitmq-3.10": "Queue is in use", "rabbitmq-4.0": "in use"}
+
+
 def _delete_queue(invocation: Invocation) -> None:
     queue = _queue(invocation)
     if queue is None:
         raise Failure("Error:\nQueue not found")
-    if any(option in invocation.options for option in _IF_EMPTY) and queue.ready_count:
-        raise Failure("Error:\nQueue is not empty")
-    if any(option in invocation.options for option in _IF_UNUSED) and queue.ring.all:
-        raise Failure("Error:\nQueue is in use")
+    rules = invocation.node.rules.name
+    for options, is_met, reason in (
+        (_IF_EMPTY, not queue.ready_count, _QUEUE_IS_NOT_EMPTY[rules]),
+        (_IF_UNUSED, not queue.ring.all, _QUEUE_IS_IN_USE[rules]),
+    ):
+        if not is_met and any(option in invocation.options for option in options):
+            form = "{reason}" if rules == "rabbitmq-3.10" else _REFUSED_BY_4_0
+            text = form.format(reason=reason, queue=queue.name, vhost=queue.vhost.name)
+            raise Failure(f"Error:\n{text}")
     count = queue.vhost.delete_queue(queue)
     invocation.node.drain()
     invocation.said.append(f"Queue was successfully deleted with {count} ready messages")
@@ -320,7 +332,7 @@ def _status(invocation: Invocation) -> None:
             f"RabbitMQ version: {node.rules.version}",
             "Node name: rabbit@localhost",
         ],
-        "Alarms": ["(none)"],
+        "Alarms": [f"{resource} alarm" for resource in sorted(node.alarms)] or ["(none)"],
         "Totals": [
             f"Connection count: {len(node.connections)}",
             f"Queue count: {sum(len(vhost.queues) for vhost in node.vhosts.values())}",

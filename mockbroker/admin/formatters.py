@@ -134,8 +134,9 @@ def _bare_term(value: Any) -> str:
 
 
 def _typed_term(value: Any) -> str:
+    """Return an AMQP value with its types; each byte is shown alone, and so not all text is legible."""
     if isinstance(value, str):
-        return f"<<{_quoted(value)}>>" if value else "<<>>"
+        return f"<<{_quoted(value.encode().decode('latin-1'))}>>" if value else "<<>>"
     if isinstance(value, dict):
         items = (
             f"{{<<{_quoted(key)}>>,{type_name(item)},{_typed_term(item)}}}" for key, item in value.items()
@@ -146,27 +147,32 @@ def _typed_term(value: Any) -> str:
     return erlang_term(value)
 
 
-def _json_cell(column: str, value: Any) -> Any:
+def _json_cell(column: str, value: Any) -> str:
+    """Return a value as JSON text; None is an empty text."""
     if value is None:
-        return ""
+        return '""'
     if column in _TABLES:
         return _json_value(value)
     if column in _PROPERTY_LISTS:
-        return [list(item) for item in value.items()]
-    return _json(value) if column in _JSON_TEXTS else value
+        return _json([list(item) for item in value.items()])
+    return _json(_json(value) if column in _JSON_TEXTS else value)
 
 
-def _json_value(value: Any) -> Any:
-    """Return an AMQP value with the types that rabbitmqctl's JSON shows."""
+def _json_value(value: Any) -> str:
+    """Return an AMQP value as JSON text with its types. An array becomes an object that repeats its keys."""
     if isinstance(value, dict):
-        return [[key, type_name(item), _json_value(item)] for key, item in value.items()]
+        items = (
+            f"[{_json(key)},{_json(type_name(item))},{_json_value(item)}]" for key, item in value.items()
+        )
+        return f"[{','.join(items)}]"
     if isinstance(value, Decimal):
-        return [value.scale, value.unscaled]
+        return _json([value.scale, value.unscaled])
     if isinstance(value, list):
-        return [[type_name(item), _json_value(item)] for item in value]
+        members = ",".join(f"{_json(type_name(item))}:{_json_value(item)}" for item in value)
+        return f"{{{members}}}" if members else "[]"
     if isinstance(value, bytes):
-        return value.decode("utf-8", "backslashreplace")
-    return "undefined" if value is None else value
+        return _json(value.decode("utf-8", "backslashreplace"))
+    return '"undefined"' if value is None else _json(value)
 
 
 def _json(value: Any) -> str:
@@ -191,8 +197,8 @@ def as_csv(rows: Sequence[Row], *, headers: bool = True) -> list[str]:
 
 def as_json(rows: Sequence[Row], *, headers: bool = True) -> list[str]:
     """Return one JSON list of objects, an object a line."""
-    objects = [_json({column: _json_cell(column, value) for column, value in row.items()}) for row in rows]
-    return ["[", *(f"{',' if number else ''}{text}" for number, text in enumerate(objects)), "]"]
+    objects = (",".join(f"{_json(item[0])}:{_json_cell(*item)}" for item in row.items()) for row in rows)
+    return ["[", *(f"{',' if number else ''}{{{text}}}" for number, text in enumerate(objects)), "]"]
 
 
 _TO_LINES, _TO_TEXT = "\x1b(0", "\x1b(B"
@@ -204,7 +210,7 @@ def as_pretty_table(rows: Sequence[Row], *, headers: bool = True) -> list[str]:
     if not rows:
         return []
     names = list(rows[0])
-    cells = [[_pretty_cell(*item) for item in row.items()] for row in rows]
+    cells = [[_pretty_cell(*item).expandtabs() for item in row.items()] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
 
     def rule(left: str, middle: str, right: str) -> str:

@@ -51,6 +51,8 @@ def list_queues(node: Node, vhost: str = "/", columns: Sequence[str] = ()) -> li
 def list_consumers(node: Node, vhost: str = "/", columns: Sequence[str] = ()) -> list[Row]:
     """Return a row for each consumer, by queue, then in order of arrival; those of streams are not listed.
 
+    RabbitMQ has an order of its own for these columns, whatever the order in which they are asked for.
+
     Raises ValueError for an unknown column or virtual host. Source: rabbitmqctl ``list_consumers``.
     """
     default = (
@@ -62,7 +64,7 @@ def list_consumers(node: Node, vhost: str = "/", columns: Sequence[str] = ()) ->
         "active",
         "arguments",
     )
-    chosen = cells.choose(cells.CONSUMER, columns or default, node)
+    chosen = cells.choose(cells.CONSUMER, columns or default, node).in_order_of(cells.CONSUMER)
     queues = node.vhost(vhost).queues
     return [
         chosen.row(consumer)

@@ -174,6 +174,24 @@ def test_list_consumers() -> None:
     ]
 
 
+def test_columns_of_consumers_come_in_an_order_of_their_own() -> None:
+    assert _lines(_work_queue(), "-q list_consumers arguments queue_name") == [
+        "queue_name\targuments",
+        "task_queue\t[]",
+    ]
+
+
+@BOTH
+def test_the_head_of_a_priority_queue_is_the_most_urgent_message(rules: str) -> None:
+    broker = Broker(rules=rules)
+    channel = broker.connect().channel()
+    channel.queue_declare("prio", arguments={"x-max-priority": 5})
+    for priority in range(3):
+        channel.basic_publish("", "prio", b"", BasicProperties(priority=priority, timestamp=100 + priority))
+    channel.basic_get("prio")
+    assert broker.list_queues("head_message_timestamp") == [{"head_message_timestamp": 102}]
+
+
 def test_list_channels_and_connections() -> None:
     broker = _work_queue()
     connection = broker.connect(peer_host="::1")
@@ -335,6 +353,47 @@ def test_queues_are_purged_and_deleted(rules: str) -> None:
         broker.ctl("-q delete_queue task_queue") == "Queue was successfully deleted with 0 ready messages\n"
     )
     assert broker.list_queues() == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "texts"),
+    [
+        (
+            "rabbitmq-3.10",
+            ("Queue is not empty", "Queue is in use", "JSON decoding error. Reason: badarg", "not_found"),
+        ),
+        (
+            "rabbitmq-4.0",
+            (
+                "{:amqp_error, :precondition_failed, ~c\"queue 'task_queue' in vhost '/' not empty\", :none}",
+                "{:amqp_error, :precondition_failed, ~c\"queue 'task_queue' in vhost '/' in use\", :none}",
+                'Could not parse JSON document: {error,{failed_to_decode_json,<<"{">>}}',
+                "Object (queue, stream, exchange, etc) was not found",
+            ),
+        ),
+    ],
+)
+def test_complaints_that_versions_word_differently(rules: str, texts: tuple[str, ...]) -> None:
+    broker = _work_queue(rules)
+    for command, text in zip(
+        (
+            "delete_queue task_queue -e",
+            "delete_queue task_queue -u",
+            "set_policy x ^x {",
+            "purge_queue nosuch",
+        ),
+        texts,
+        strict=True,
+    ):
+        with pytest.raises(CtlError) as caught:
+            broker.ctl(command)
+        assert str(caught.value).removeprefix("Error:\n") == text
+
+
+def test_permissions_of_nobody_are_cleared_without_a_word_by_4_0() -> None:
+    assert Broker().ctl("-q clear_permissions nosuch") == ""
+    with pytest.raises(CtlError, match="User nosuch does not exist"):
+        Broker(rules="rabbitmq-3.10").ctl("clear_permissions nosuch")
 
 
 def test_a_connection_is_closed_by_its_pid() -> None:

@@ -65,6 +65,17 @@ def test_json_of_nested_tables_and_words() -> None:
     )
 
 
+def test_an_array_in_json_repeats_its_keys_and_a_cell_shows_no_tab() -> None:
+    row = {"name": "ta\tb", "arguments": {"arr": [1, 2, None], "ea": [], "u": "é"}}
+    assert as_json([row])[1] == (
+        '{"name":"ta\\tb","arguments":[["arr","array",{"signedint":1,"signedint":2,"void":"undefined"}],'
+        '["ea","array",[]],["u","longstr","é"]]}'
+    )
+    line = as_pretty_table([row])[3]
+    assert "\x1b(B ta      b \x1b(0x" in line
+    assert '{<<"u">>,longstr,<<"Ã©">>}' in line
+
+
 def test_csv_quotes_every_cell() -> None:
     assert as_csv(QUEUES[:3]) == [
         '"name","durable","messages","arguments"',

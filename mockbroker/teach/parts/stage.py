@@ -8,6 +8,7 @@ Read next: ``worker.py``, ``round_robin.py``, ``../demo.py``.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -80,6 +81,14 @@ class Stage:
     def show(self, lines: Iterable[str]) -> None:
         """Add lines that are kept as they are, indented."""
         self._blocks.append([f"  {line}" for line in lines])
+
+    def trace_lines(self, part: str) -> list[str]:
+        """Return the traces as JSON lines, each with the part's name and the number of its broker."""
+        return [
+            json.dumps({"part": part, "broker": number, **event.as_json()}, ensure_ascii=False)
+            for number, trace in enumerate(self.traces, 1)
+            for event in trace
+        ]
 
     def layout(self, width: int | None) -> list[str]:
         """Return the lines of all blocks, an empty line between two."""
