@@ -316,3 +316,71 @@ def test_unknown_vhost_is_raised(node: Node) -> None:
     with pytest.raises(HardError, match="vhost nowhere not found"):
         conversation.open(user, "nowhere", {}, peer_host="127.0.0.1")
     assert node.connections == []
+
+
+def test_blocked_client_is_taken_at_its_word_later(node: Node, talk: Talk) -> None:
+    talk.say(1, "queue.declare", QUEUE)
+    node.set_alarm("memory")
+    assert talk.publish(1, b"m1") == [(0, "connection.blocked")]
+    assert talk.sent[0][2] == {"reason": "low on memory"}
+    assert talk.say(1, "basic.get", {"queue": "q", "no_ack": True}) == []
+    assert talk.conversation.is_held_back
+    node.clear_alarm("memory")
+    assert talk.heard == [(0, "connection.unblocked"), (1, "basic.get-ok")]
+    assert not talk.conversation.is_held_back
+
+
+def test_who_does_not_publish_is_not_blocked(node: Node, talk: Talk) -> None:
+    node.set_alarm("disk")
+    assert talk.say(1, "queue.declare", QUEUE) == [(1, "queue.declare-ok")]
+    node.clear_alarm("disk")
+    assert talk.heard == [(1, "queue.declare-ok")]
+
+
+def test_blocked_client_may_not_be_told(node: Node) -> None:
+    talk = Talk(node)
+    talk.say(1, "channel.open")
+    node.set_alarm("disk")
+    assert talk.publish(1, b"m1") == []
+    assert talk.conversation.is_held_back
+    node.clear_alarm("disk")
+    assert talk.heard == []
+    assert not talk.conversation.is_held_back
+
+
+def test_next_alarm_holds_back_what_is_left(node: Node, talk: Talk) -> None:
+    talk.say(1, "queue.declare", QUEUE)
+    talk.say(1, "basic.consume", CONSUME)
+    node.set_alarm("memory")
+    talk.publish(1, b"m1")
+    talk.publish(1, b"m2")
+    node.clear_alarm("memory")
+    node.set_alarm("disk")
+    assert talk.publish(1, b"m3") == [(0, "connection.blocked")]
+    assert talk.bodies == [b"m1", b"m2"]
+
+
+def test_blocked_client_that_is_lost_is_missed_later(node: Node, talk: Talk) -> None:
+    talk.say(1, "queue.declare", QUEUE)
+    node.set_alarm("memory")
+    talk.publish(1, b"m1")
+    talk.conversation.lost()
+    assert len(node.connections) == 1
+    node.clear_alarm("memory")
+    assert node.connections == []
+    assert talk.conversation.state == CLOSED
+    assert node.vhost("/").queues["q"].ready_count == 1
+
+
+def test_limit_on_channels_is_no_methods_fault(node: Node, talk: Talk) -> None:
+    node.set_user_limit("guest", "max-channels", 1)
+    assert talk.say(2, "channel.open") == [(0, "connection.close")]
+    assert talk.last_close[0] == 530
+    assert talk.last_close[2:] == (0, 0)
+
+
+def test_error_below_the_methods(talk: Talk) -> None:
+    del talk.sent[:]
+    talk.conversation.refuse(HardError("FRAME_ERROR", "cannot read this"))
+    assert talk.last_close == (501, "FRAME_ERROR - cannot read this", 0, 0)
+    assert talk.conversation.state == CLOSING
