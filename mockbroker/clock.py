@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from heapq import heapify, heappop, heappush
 
-from mockbroker.errors import ReentrancyError
+from mockbroker.errors import LivelockError, ReentrancyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 MS = 1_000_000
+
+MAX_FIRINGS = 1_000_000
+"""How many timers one instant of virtual time may fire before it counts as a livelock."""
 
 
 def to_ns(seconds: float) -> int:
@@ -181,16 +184,23 @@ class Clock:
         return head[0] if head else None
 
     def fire_due(self) -> int:
-        """Fire the timers that are due now, those included that they schedule for now; return how many."""
+        """Fire the timers that are due now, those included that they schedule for now; return how many.
+
+        Raises `LivelockError` above `MAX_FIRINGS` in one instant of virtual time.
+        """
         fired = 0
         self.is_firing = True
         try:
             while (timer := self._next_timer(self.now_ns)) is not None:
                 timer.take()(*timer.args)
                 fired += 1
+                self._note_firing()
         finally:
             self.is_firing = False
         return fired
+
+    def _note_firing(self) -> None:
+        """A timer has fired."""
 
     def _next_timer(self, until_ns: int) -> Timer | None:
         work, other = self._work.head(), self._housekeeping.head()
@@ -226,14 +236,12 @@ class Clock:
     def advance_to(self, when: float) -> None:
         """Let time pass until `when` seconds: timers and deliveries happen in order, instant by instant.
 
-        Raises ValueError when that time is past, `ReentrancyError` inside a callback.
+        Raises ValueError when that time is past (on a `SimClock`), `ReentrancyError` inside a callback.
         """
         self.advance_to_ns(to_ns(when))
 
     def advance_to_ns(self, when_ns: int) -> None:
         """Let time pass until `when_ns` nanoseconds: see `advance_to`."""
-        if when_ns < self.now_ns:
-            raise ValueError(f"time never goes back: it is {self.now:g} s, not yet {when_ns / NS:g} s again")
         if self._moving:
             raise ReentrancyError("clock.advance", "time cannot pass inside a callback")
         self._moving = True
@@ -273,14 +281,32 @@ class SimClock(Clock):
     def __init__(self) -> None:
         super().__init__()
         self._now_ns = 0
+        self._fired_now = 0
 
     @property
     def now_ns(self) -> int:
         """Nanoseconds since the clock began."""
         return self._now_ns
 
+    def advance_to_ns(self, when_ns: int) -> None:
+        """Let time pass until `when_ns` nanoseconds: see `advance_to`."""
+        if when_ns < self._now_ns:
+            raise ValueError(f"time never goes back: it is {self.now:g} s, not yet {when_ns / NS:g} s again")
+        super().advance_to_ns(when_ns)
+
     def _move_to(self, when_ns: int) -> None:
-        self._now_ns = when_ns
+        if when_ns != self._now_ns:
+            self._now_ns = when_ns
+            self._fired_now = 0
+
+    def _note_firing(self) -> None:
+        self._fired_now += 1
+        if self._fired_now > MAX_FIRINGS:
+            self._fired_now = 0
+            raise LivelockError(
+                f"this instant does not end: more than {MAX_FIRINGS} timers have fired at {self.now:g} s. "
+                "Does a callback schedule itself without a delay?"
+            )
 
     def check(self) -> None:
         """Assert the clock's invariants."""
@@ -290,7 +316,11 @@ class SimClock(Clock):
 
 
 class WallClock(Clock):
-    """Real time, for `Broker.listen` and ``mockbroker serve``; `advance` sleeps until the time has come."""
+    """Real time, for `Broker.listen` and ``mockbroker serve``.
+
+    `advance` sleeps until the time has come; one that is past already is no error: real time waits for
+    nobody.
+    """
 
     def __init__(self) -> None:
         super().__init__()
