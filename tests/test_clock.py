@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mockbroker.clock import NS, SimClock, WallClock, to_ns
+from mockbroker.clock import NS, SimClock, Timer, WallClock, to_ns
 from mockbroker.errors import LivelockError, ReentrancyError
 
 
@@ -91,8 +91,9 @@ def test_a_cancelled_timer_does_not_fire_and_cancelling_again_is_no_error(clock:
 
 def test_a_timer_may_cancel_another_that_is_due_at_the_same_instant(clock: SimClock) -> None:
     fired: list[str] = []
-    clock.call_later(1, lambda: second.cancel())
-    second = clock.call_later(1, fired.append, "second")
+    timers: list[Timer] = []
+    clock.call_later(1, lambda: timers[0].cancel())
+    timers.append(clock.call_later(1, fired.append, "second"))
     clock.advance(1)
     assert fired == []
     clock.check()
@@ -127,9 +128,7 @@ def test_any_timers_fire_in_order(plan: list[tuple[int, bool, bool]]) -> None:
     fired: list[tuple[int, int]] = []
     expected = []
     for number, (due_s, housekeeping, cancelled) in enumerate(plan):
-        timer = clock.schedule(
-            due_s * NS, lambda entry: fired.append(entry), (due_s, number), housekeeping=housekeeping
-        )
+        timer = clock.schedule(due_s * NS, fired.append, (due_s, number), housekeeping=housekeeping)
         if cancelled:
             timer.cancel()
         else:
