@@ -28,9 +28,14 @@ class Rules:
     names_refused_permission: bool
     unknown_policy_keys: tuple[str, ...]
     queues_have_consumer_timeout: bool
+    policy_targets: tuple[str, ...]
+    channel_limit_names_node: bool
+    topic_permissions_cover_copies: bool
     # exchanges
     unknown_exchange_type_closes_connection: bool
+    headers_numbers_are_one: bool
     # queues
+    arguments_of_every_queue_type: tuple[str, ...]
     bad_master_locator_is_internal_error: bool
     default_queue_type_in_equivalence: bool
     # dead-lettering
@@ -39,10 +44,13 @@ class Rules:
     routing_key_override_drops_cc: bool
     # quorum queues
     quorum_default_delivery_limit: int | None
-    quorum_returns_keep_delivery_count_on_get: bool
+    quorum_negative_delivery_limit_is_none: bool
+    quorum_get_shows_first_delivery: bool
+    quorum_consumers_go_by_tag: bool
     quorum_priorities: bool
     quorum_priority_takes_over_single_active: bool
     # properties
+    odd_delivery_mode_is_refused: bool
     transient_is_shown: bool
     expiration_is_rewritten: bool
     # transactions
@@ -64,6 +72,12 @@ class _RabbitMQ310(Rules):
     names_refused_permission = False
     unknown_policy_keys = ("consumer-timeout",)
     queues_have_consumer_timeout = False
+    policy_targets = ("all", "queues", "exchanges")
+    channel_limit_names_node = False
+    topic_permissions_cover_copies = False
+    headers_numbers_are_one = True
+    arguments_of_every_queue_type = ()
+    odd_delivery_mode_is_refused = True
     unknown_exchange_type_closes_connection = True
     bad_master_locator_is_internal_error = True
     default_queue_type_in_equivalence = False
@@ -71,7 +85,9 @@ class _RabbitMQ310(Rules):
     tells_last_death = False
     routing_key_override_drops_cc = True
     quorum_default_delivery_limit = None
-    quorum_returns_keep_delivery_count_on_get = True
+    quorum_negative_delivery_limit_is_none = False
+    quorum_get_shows_first_delivery = True
+    quorum_consumers_go_by_tag = True
     quorum_priorities = False
     quorum_priority_takes_over_single_active = False
     transient_is_shown = False
@@ -90,6 +106,12 @@ class _RabbitMQ40(Rules):
     names_refused_permission = True
     unknown_policy_keys = ()
     queues_have_consumer_timeout = True
+    policy_targets = ("all", "queues", "exchanges", "classic_queues", "quorum_queues", "streams")
+    channel_limit_names_node = True
+    topic_permissions_cover_copies = True
+    headers_numbers_are_one = False
+    arguments_of_every_queue_type = ("x-queue-leader-locator",)
+    odd_delivery_mode_is_refused = False
     unknown_exchange_type_closes_connection = False
     bad_master_locator_is_internal_error = False
     default_queue_type_in_equivalence = True
@@ -97,7 +119,9 @@ class _RabbitMQ40(Rules):
     tells_last_death = True
     routing_key_override_drops_cc = False
     quorum_default_delivery_limit = 20
-    quorum_returns_keep_delivery_count_on_get = False
+    quorum_negative_delivery_limit_is_none = True
+    quorum_get_shows_first_delivery = False
+    quorum_consumers_go_by_tag = False
     quorum_priorities = True
     quorum_priority_takes_over_single_active = True
     transient_is_shown = True

@@ -109,7 +109,7 @@ class Administration:
         What a channel was granted lately it may still do. Raises ValueError for a pattern that is none.
         """
         if user not in self.users:
-            raise PolicyError("bad_request")
+            raise PolicyError("vhost_or_user_not_found")
         self.vhost(vhost)
         self.user(user).permissions[vhost] = Permissions(configure, write, read)
 
@@ -181,8 +181,7 @@ class Administration:
 
     def force_close(self, connection: BrokerConnection, reason: str) -> None:
         """Close a connection of the broker's own accord: CONNECTION_FORCED with a reason."""
-        connection.sink.connection_closed(refusals.forced(reason))
-        connection.close()
+        connection.close_forced(refusals.forced(reason))
         self._node.drain()
 
     def set_alarm(self, resource: str) -> None:

@@ -10,7 +10,7 @@ Read next: ``core/vhost.py``, ``core/queues/base.py``.
 from __future__ import annotations
 
 from mockbroker.core import refusals
-from mockbroker.values import LongString, is_integer, type_name
+from mockbroker.values import LongString, canonical, is_integer, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +51,10 @@ STREAM_OFFSET = "x-stream-offset"
 STREAM_FILTER = "x-stream-filter"
 STREAM_MATCH_UNFILTERED = "x-stream-match-unfiltered"
 
-_LONGEST_MS = 4_294_967_295
-"""The longest time a queue's timer takes. Source: RabbitMQ documentation, "Time-To-Live and Expiration"."""
+_LONGEST_MS = 315_360_000_000
+"""The longest time to live: ten years, on both versions. Source: recorded scenarios
+``publish/expiration-huge`` and ``declare/value-ttl-above-32``; the exact bound was asked of the
+servers."""
 
 _OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 _AGE_UNITS = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3_600, "m": 60, "s": 1}
@@ -118,10 +120,16 @@ def _one_of(words: Iterable[str], reason: str) -> Callable[[Any], None]:
     return check
 
 
+def _check_queue_mode(value: Any) -> None:
+    mode = _check_string(value)
+    if mode not in ("default", "lazy"):
+        raise _Unacceptable(_quoted(f"unsupported queue mode '{mode}'"))
+
+
 def _check_queue_version(value: Any) -> None:
     number = _check_integer(value)
     if number not in (1, 2):
-        raise _Unacceptable(_quoted(f"unsupported queue version {number}"))
+        raise _Unacceptable(_quoted(f"unsupported queue version '{number}'"))
 
 
 def _check_group_size(value: Any) -> None:
@@ -159,7 +167,7 @@ _QUEUE_CHECKS: dict[str, Callable[[Any], object]] = {
     MAX_IN_MEMORY_BYTES: _check_not_negative,
     MAX_PRIORITY: _check_max_priority,
     OVERFLOW: _one_of(_OVERFLOWS, "invalid_overflow"),
-    QUEUE_MODE: _one_of(("default", "lazy"), "invalid_queue_mode"),
+    QUEUE_MODE: _check_queue_mode,
     QUEUE_VERSION: _check_queue_version,
     SINGLE_ACTIVE_CONSUMER: _check_bool,
     QUEUE_TYPE: _check_string,
@@ -230,25 +238,34 @@ def queue_type_of(arguments: dict[str, Any]) -> str:
     return kind if isinstance(kind, str) else "classic"
 
 
-def check_queue_arguments(name: str, vhost: str, arguments: dict[str, Any]) -> None:
-    """Refuse arguments that a new queue cannot have.
+def check_queue_arguments(name: str, vhost: str, arguments: dict[str, Any], rules: Rules) -> None:
+    """Refuse arguments that a new queue cannot have: first those of another queue type, then wrong values.
 
     Raises SoftError 406 with RabbitMQ's text for the first that is wrong.
     """
+    _check_queue_type(name, vhost, arguments)
+    kind = queue_type_of(arguments)
+    for argument in _TYPED:
+        allowed = argument in _OF_TYPE[kind] or argument in rules.arguments_of_every_queue_type
+        if argument in arguments and not allowed:
+            raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
     for argument, check in _QUEUE_CHECKS.items():
         if argument in arguments:
             try:
                 check(arguments[argument])
                 if argument == DEAD_LETTER_ROUTING_KEY and DEAD_LETTER_EXCHANGE not in arguments:
                     raise _Unacceptable("routing_key_but_no_dlx_defined")
-                if argument == QUEUE_TYPE and arguments[argument] not in _OF_TYPE:
-                    raise _Unacceptable(_quoted(f"unsupported queue type '{arguments[argument]}'"))
             except _Unacceptable as reason:
                 raise refusals.invalid_argument(argument, name, vhost, str(reason)) from None
-    kind = queue_type_of(arguments)
-    for argument in _TYPED:
-        if argument in arguments and argument not in _OF_TYPE[kind]:
-            raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
+
+
+def _check_queue_type(name: str, vhost: str, arguments: dict[str, Any]) -> None:
+    kind = arguments.get(QUEUE_TYPE, "classic")
+    try:
+        if _check_string(kind) not in _OF_TYPE:
+            raise _Unacceptable(_quoted(f"unsupported queue type '{kind}'"))
+    except _Unacceptable as reason:
+        raise refusals.invalid_argument(QUEUE_TYPE, name, vhost, str(reason)) from None
 
 
 def check_consumer_arguments(name: str, vhost: str, arguments: dict[str, Any]) -> None:
@@ -304,10 +321,8 @@ def check_same_arguments(
 
 
 def _same_value(old: Any, new: Any) -> bool:
-    """Whether two values are the same; the width of an integer does not matter."""
-    if is_integer(old) and is_integer(new):
-        return int(old) == int(new)
-    return type_name(old) == type_name(new) and bool(old == new)
+    """Whether two values are the same whatever their type: recorded ``declare/mismatch-type-of-argument``."""
+    return bool(canonical(old) == canonical(new))
 
 
 def exchange_argument(

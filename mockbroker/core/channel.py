@@ -136,7 +136,7 @@ class BrokerChannel(Declarations):
             raise refusals.not_implemented("immediate=true")
         if len(body) > self.node.max_message_bytes:
             raise refusals.too_large(len(body), self.node.max_message_bytes)
-        source = self._source(exchange, routing_key)
+        source = self._source(exchange)
         expires_ns = None
         keys: tuple[str, ...] = (routing_key,)
         headers = None
@@ -144,6 +144,9 @@ class BrokerChannel(Declarations):
             properties, expires_ns, keys = self._checked_properties(properties, routing_key)
             headers = properties.get("headers")
         message: Message = (exchange, routing_key, body, properties, expires_ns)
+        if source.type == "topic":
+            for key in keys if self.node.rules.topic_permissions_cover_copies else (routing_key,):
+                self.check_topic("write", exchange, key)
         if len(keys) == 1:
             queues = self.vhost.route(source, routing_key, headers)
         else:
@@ -155,7 +158,7 @@ class BrokerChannel(Declarations):
             return
         self._enqueue(message, queues, mandatory)
 
-    def _source(self, name: str, routing_key: str) -> Exchange:
+    def _source(self, name: str) -> Exchange:
         """Return the exchange to publish to, once the user may."""
         user = self.connection.user
         source = self._publishable.get(name)
@@ -166,8 +169,6 @@ class BrokerChannel(Declarations):
                 raise refusals.internal_exchange(name, self.vhost.name)
             if not (source.type == "topic" and user.topic_permissions):
                 self._publishable[name] = source
-        if source.type == "topic" and user.topic_permissions:
-            self.check_topic("write", name, routing_key)
         return source
 
     def forget_publishable(self) -> None:
@@ -190,6 +191,9 @@ class BrokerChannel(Declarations):
             expires_ns = self.node.clock.now_ns + ttl_ms * MS
             if self.node.rules.expiration_is_rewritten and text != str(ttl_ms):
                 properties = {**properties, "expiration": str(ttl_ms)}
+        mode = properties.get("delivery_mode", 1)
+        if mode not in (1, 2) and self.node.rules.odd_delivery_mode_is_refused:
+            raise refusals.unknown_delivery_mode(mode)
         headers = properties.get("headers")
         if headers and ("CC" in headers or "BCC" in headers):
             from mockbroker.core.carbon_copies import with_copies  # noqa: PLC0415 - only such messages need it
@@ -212,6 +216,8 @@ class BrokerChannel(Declarations):
         else:
             routed = False
             if mandatory:
+                if trace is not None:
+                    trace.returned(self, 312, "NO_ROUTE", message)
                 self.sink.returned(312, "NO_ROUTE", message)
         if self.confirming:
             self._note_publish(message, queues if routed else (), accepted)
@@ -438,6 +444,8 @@ class BrokerChannel(Declarations):
         deliveries = self._take(delivery_tag, multiple)
         if self.transaction is not None:
             self.transaction.settlements.append((how, deliveries))
+            if self.watch is not None:
+                self.watch.settled()
             return
         self._settle(deliveries, how)
 
@@ -465,22 +473,20 @@ class BrokerChannel(Declarations):
         return deliveries
 
     def _settle(self, deliveries: list[Delivery], how: str) -> None:
-        """Settle deliveries, queue by queue: credit returns, and deliveries go on."""
+        """Settle deliveries, for each queue and consumer apart: credit returns, and deliveries go on."""
         trace = self.node.trace
-        parts: dict[Queue, list[Delivery]] = {}
-        released = 0
-        for delivery in deliveries:
-            parts.setdefault(delivery.queue, []).append(delivery)
-            released += delivery.consumer is not None
-            if trace is not None:
+        if trace is not None:
+            for delivery in deliveries:
                 trace.settled(self, delivery, how)
-        for queue, part in parts.items():
-            self._settle_in(queue, part, how)
+        for part in _by_queue_and_consumer(deliveries):
+            self._settle_in(part[0].queue, part, how)
         if self.watch is not None:
             self.watch.settled()
-        if self.limiter is not None and released:
-            for queue in self.limiter.release(released):
-                queue.resume(self)
+        if self.limiter is not None:
+            released = sum(delivery.consumer is not None for delivery in deliveries)
+            if released:
+                for queue in self.limiter.release(released):
+                    queue.resume(self)
 
     def _settle_in(self, queue: Queue, deliveries: list[Delivery], how: str) -> None:
         parked: dict[Consumer, None] = {}
@@ -490,17 +496,16 @@ class BrokerChannel(Declarations):
                 consumer.credit += 1
                 if consumer.parked_at:
                     parked[consumer] = None
-        if how == ACK:
-            if queue.keeps_book:
-                for delivery in deliveries:
-                    queue.settled(delivery)
-        elif how == REQUEUE:
+        if how == REQUEUE:
             if parked:
                 queue.unpark(parked)
             queue.requeue(deliveries)
             return
-        else:
+        if how == DISCARD:
             queue.discard(deliveries)
+        elif queue.keeps_book:
+            for delivery in deliveries:
+                queue.settled(delivery)
         if parked:
             queue.unpark(parked)
             queue.dispatch()
@@ -531,7 +536,8 @@ class BrokerChannel(Declarations):
             raise refusals.not_transactional()
         done, partial = self.transaction, False
         self._begin()
-        for message, queues, mandatory in done.publishes:
+        for published, queues, mandatory in done.publishes:
+            message = self._stamped(published)
             left = tuple(queue for queue in queues if not queue.is_deleted)
             if mandatory and queues and not left and self.node.rules.lost_queue_fails_commit:
                 partial = True
@@ -543,6 +549,14 @@ class BrokerChannel(Declarations):
         if partial:
             raise refusals.partial_commit()
         return replies.TX_COMMIT_OK
+
+    def _stamped(self, message: Message) -> Message:
+        """A message's time to live begins with the commit."""
+        if message[4] is None:
+            return message
+        assert message[3] is not None
+        ttl_ms = args.expiration_ms(message[3]["expiration"])
+        return (*message[:4], self.node.clock.now_ns + ttl_ms * MS)
 
     def tx_rollback(self) -> replies.Reply:
         """Forget the transaction: nothing is published, and what was settled in it is outstanding again."""
@@ -589,11 +603,20 @@ class BrokerChannel(Declarations):
             self.transaction = None
         self.limiter = None
         self.watch = None
-        deliveries = self._take_all()
-        self._settle(deliveries, REQUEUE)
+        self._return_all()
         if self.node.trace is not None:
             self.node.trace.channel_closed(self)
         return replies.CHANNEL_CLOSE_OK
+
+    def _return_all(self) -> None:
+        """Return everything to its queue, as a queue does that sees the channel go: all at once."""
+        parts: dict[Queue, list[Delivery]] = {}
+        for delivery in self._take_all():
+            parts.setdefault(delivery.queue, []).append(delivery)
+            if self.node.trace is not None:
+                self.node.trace.settled(self, delivery, REQUEUE)
+        for queue, deliveries in parts.items():
+            queue.requeue(deliveries)
 
     @property
     def outstanding(self) -> list[Delivery]:
@@ -625,3 +648,30 @@ class BrokerChannel(Declarations):
 
     def __repr__(self) -> str:
         return f"<channel {self.number} of {self.connection.name}: {len(self.unacked)} unacked>"
+
+
+def _by_queue_and_consumer(deliveries: list[Delivery]) -> list[list[Delivery]]:
+    """Group deliveries as RabbitMQ's channel does before it tells the queues: by queue, then by consumer.
+
+    Queues come by name, in each first what basic.get fetched, one by one, then the consumers by tag. Source:
+    recorded scenario ``acks/recover-several-consumers``.
+    """
+    groups: dict[tuple[Queue, str | int], list[Delivery]] = {}
+    for delivery in deliveries:
+        consumer = delivery.consumer
+        key = (delivery.queue, delivery.delivery_tag if consumer is None else consumer.tag)
+        group = groups.get(key)
+        if group is None:
+            groups[key] = [delivery]
+        else:
+            group.append(delivery)
+    if len(groups) == 1:
+        return [deliveries]
+    return [groups[key] for key in sorted(groups, key=_told_order)]
+
+
+def _told_order(key: tuple[Queue, str | int]) -> tuple[str, bool, int, str]:
+    queue, tag = key
+    if isinstance(tag, int):
+        return (queue.name, False, tag, "")
+    return (queue.name, True, 0, tag)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mockbroker.core.node import Node
     from mockbroker.core.sinks import ChannelSink, ConnectionSink
     from mockbroker.core.vhost import VHost
-    from mockbroker.errors import AMQPError
+    from mockbroker.errors import AMQPError, HardError
 
 
 class BrokerConnection:
@@ -123,6 +123,13 @@ class BrokerConnection:
             self.node.trace.error_sent(self, channel, error)
         channel.close()
         self.node.drain()
+
+    def close_forced(self, error: HardError) -> None:
+        """End the connection of the broker's own accord, and tell the client."""
+        self.sink.connection_closed(error)
+        if self.node.trace is not None:
+            self.node.trace.error_sent(self, None, error)
+        self.close()
 
     def close(self) -> None:
         """End the connection in good order: its channels, then its exclusive queues."""

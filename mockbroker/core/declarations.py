@@ -28,10 +28,18 @@ REMEMBERED_PERMISSIONS = 12
 """How many granted permissions a channel remembers. Source: recorded area ``permissions``."""
 
 
+def _remember(granted: dict[tuple[str, str, str], None], entry: tuple[str, str, str]) -> None:
+    """Keep what was granted; what was used longest ago is forgotten first."""
+    granted.pop(entry, None)
+    if len(granted) >= REMEMBERED_PERMISSIONS:
+        del granted[next(iter(granted))]
+    granted[entry] = None
+
+
 class Declarations:
     """The part of a channel that shapes the virtual host. Every method raises before it changes anything."""
 
-    __slots__ = ("_granted", "connection", "default_queue", "node", "vhost")
+    __slots__ = ("_granted", "_granted_topics", "connection", "default_queue", "node", "vhost")
 
     def __init__(self, connection: BrokerConnection) -> None:
         self.connection = connection
@@ -40,25 +48,27 @@ class Declarations:
         self.default_queue: str | None = None
         """The queue that the channel declared last: what an empty queue name means."""
         self._granted: dict[tuple[str, str, str], None] = {}
+        self._granted_topics: dict[tuple[str, str, str], None] = {}
 
     def check_permission(self, permission: str, kind: str, name: str) -> None:
         """Refuse what the user may not do (SoftError 403); what was granted lately is not asked again."""
-        key = (permission, kind, name)
-        if key in self._granted:
-            del self._granted[key]
-        else:
+        entry = (permission, kind, name)
+        if entry not in self._granted:
             user, vhost = self.connection.user, self.vhost.name
             if not user.may(permission, name, vhost):
                 raise refusals.access_refused(self._named(permission), kind, name, vhost, user.name)
-            if len(self._granted) >= REMEMBERED_PERMISSIONS:
-                del self._granted[next(iter(self._granted))]
-        self._granted[key] = None  # the latest is forgotten last
+        _remember(self._granted, entry)
 
     def check_topic(self, permission: str, exchange: str, key: str) -> None:
         """Refuse a routing key (write) or binding key (read) that the topic permission does not cover."""
         user, vhost = self.connection.user, self.vhost.name
-        if not user.may_topic(permission, exchange, vhost, key, self.connection.topic_variables):
-            raise refusals.topic_access_refused(self._named(permission), key, exchange, vhost, user.name)
+        if not user.topic_permissions:
+            return
+        entry = (permission, exchange, key)
+        if entry not in self._granted_topics:
+            if not user.may_topic(permission, exchange, vhost, key, self.connection.topic_variables):
+                raise refusals.topic_access_refused(self._named(permission), key, exchange, vhost, user.name)
+            _remember(self._granted_topics, entry)
 
     def _named(self, permission: str) -> str:
         return permission if self.node.rules.names_refused_permission else ""
@@ -66,6 +76,7 @@ class Declarations:
     def forget_permissions(self) -> None:
         """Ask for every permission anew: the connection's secret was renewed."""
         self._granted.clear()
+        self._granted_topics.clear()
 
     # -- queues
 
@@ -152,22 +163,23 @@ class Declarations:
         routing_key: str = "",
         arguments: dict[str, Any] | None = None,
     ) -> replies.Reply:
-        """Remove a binding; whatever is missing is no error. Raises SoftError 405, 403."""
+        """Remove a binding, of anybody's queue; whatever is missing is no error. Raises SoftError 403."""
         name = self._queue_name(queue)
         if not queue and not routing_key:
             routing_key = name
         source = self._binding_source("queue", name, exchange, routing_key)
         target = self.vhost.queues.get(name)
         if source is not None and target is not None:
-            target.check_access(self.connection)
             self.vhost.unbind(source, target, routing_key, arguments or {})
         return replies.QUEUE_UNBIND_OK
 
     def _binding_source(self, kind: str, destination: str, source: str, routing_key: str) -> Exchange | None:
         """Check a binding's ends; return its source, None when it is not there."""
-        if not source or (kind == "exchange" and not destination):
+        if kind == "exchange" and not destination:
             raise refusals.default_exchange()
         self.check_permission("write", kind, destination)
+        if not source:
+            raise refusals.default_exchange()
         self.check_permission("read", "exchange", source)
         exchange = self.vhost.exchanges.get(source)
         if exchange is not None and exchange.type == "topic":

@@ -94,8 +94,9 @@ class Limits:
             return
         count = sum(len(each.channels) for each in self._node.connections if each.user is user)
         if _is_reached(limit, count):
+            named = self._node.name if self._node.rules.channel_limit_names_node else user.name
             raise HardError(
                 "NOT_ALLOWED",
-                f"number of channels opened for user '{user.name}' has reached "
+                f"number of channels opened for user '{named}' has reached "
                 f"the maximum allowed user limit of ({limit})",
             )

@@ -75,6 +75,7 @@ class Node(Administration):
         self.max_message_bytes = rules.max_message_bytes if max_message_bytes is None else max_message_bytes
         self.trace: Recorder | None = None
         """Who is told of every change, None while nobody listens."""
+        self.name = "rabbit@localhost"
         self.is_running = True
         self.connections: list[BrokerConnection] = []
         self.limits = Limits(self)
@@ -172,7 +173,7 @@ class Node(Administration):
     ) -> User:
         """Return the user. Raises HardError 403 for a wrong name or password, or guest from afar."""
         user = self.users.get(username)
-        if user is None or user.password is None or user.password != password:
+        if user is None or not user.password or user.password != password:
             raise refusals.login_refused(mechanism)
         if username in self.loopback_users and not is_local(peer_host):
             raise refusals.login_refused(mechanism)
@@ -229,8 +230,7 @@ class Node(Administration):
         if self.trace is not None:
             self.trace.stopped(power_cut=False)
         for connection in list(self.connections):
-            connection.sink.connection_closed(refusals.shutdown())
-            connection.close()
+            connection.close_forced(refusals.shutdown())
         self.drain()
         self.disk.sync()
         self._keep_what_is_durable({}, power_cut=False)

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from mockbroker.rules import Rules
 
-APPLIES_TO = ("all", "queues", "exchanges", "classic_queues", "quorum_queues", "streams")
-"""What a policy may apply to. Source: management HTTP API, ``/api/policies``, field apply-to."""
-
 
 class Policy:
     """One policy: a pattern of names and what it defines for them."""
@@ -45,8 +42,11 @@ class Policy:
         self._regex = _compiled(pattern)
         _check_definition(definition, rules, operator=operator)
         self.definition = dict(definition)
-        if apply_to not in APPLIES_TO:
-            raise PolicyError(f"apply-to must be one of {', '.join(APPLIES_TO)}, not {apply_to!r}")
+        if apply_to not in rules.policy_targets:
+            raise PolicyError(
+                f"Validation failed\n\napply-to '{apply_to}' unrecognised; "
+                "should be 'queues', 'exchanges' or 'all'\n"
+            )
         if not isinstance(priority, int) or isinstance(priority, bool):
             raise PolicyError(
                 f"Validation failed\n\npriority should be a number, actually was {term(priority)}\n"

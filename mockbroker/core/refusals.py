@@ -9,7 +9,7 @@ Read next: ``errors.py``, ``core/vhost.py``.
 from __future__ import annotations
 
 from mockbroker.errors import HardError, SoftError
-from mockbroker.values import LongString, type_name
+from mockbroker.values import type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,8 +138,8 @@ def shown(value: Any) -> str:
     """Show a table value as RabbitMQ's texts do."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, LongString):
-        return value.decode("latin-1")
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
     return str(value)
 
 
@@ -243,6 +243,11 @@ def invalid_route_header(header: str, value: Any) -> SoftError:
         "PRECONDITION_FAILED",
         f'invalid message: {{unacceptable_type_in_header,"{header}",{type_name(value)}}}',
     )
+
+
+def unknown_delivery_mode(mode: int) -> SoftError:
+    """406: a delivery mode other than 1 and 2."""
+    return SoftError("PRECONDITION_FAILED", f"invalid message: {{delivery_mode_unknown,{mode}}}")
 
 
 def too_large(body_bytes: int, limit_bytes: int) -> SoftError:

@@ -219,7 +219,7 @@ class VHost:
         args.exchange_argument(args.DEAD_LETTER_EXCHANGE, "queue", name, self.name, arguments)
         if self.node.rules.bad_master_locator_is_internal_error:
             args.check_master_locator(arguments)
-        args.check_queue_arguments(name, self.name, arguments)
+        args.check_queue_arguments(name, self.name, arguments, self.node.rules)
         make = queue_class(arguments)
         make.check_declaration(
             self,
@@ -387,7 +387,8 @@ class VHost:
             found: dict[Destination, None] = {}
             for key in routing_keys:
                 found.update(dict.fromkeys(each.route(key, headers)))
-            if not found and each.alternate is not None and each.alternate in self.exchanges:
+            if not found and each.alternate and each.alternate in self.exchanges:
+                # The default exchange as an alternate finds nothing: it has no bindings.
                 found = {self.exchanges[each.alternate]: None}
             for destination in found:
                 if isinstance(destination, Exchange):

@@ -11,6 +11,7 @@ Read next: ``transcript.py``, ``mockbroker/amqp/conversation.py``, FORMAT.md.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from typing import Any
 
@@ -233,7 +234,10 @@ class Replay:
         try:
             change(*args, **options)
         except PolicyError as error:
-            self._note("api", "refused", status=400, reason=error.reason)
+            reason = error.reason
+            if change == self.node.set_policy and not options.get("operator"):
+                reason = html.escape(reason, quote=False)  # as that page of the management API does
+            self._note("api", "refused", status=400, reason=reason)
         except ValueError:
             # The node's word for a thing that is not there.
             self._note("api", "refused", status=404, reason="Not Found")

@@ -9,7 +9,7 @@ Read next: ``core/exchanges/topic.py``, ``core/vhost.py``.
 
 from __future__ import annotations
 
-from mockbroker.values import LongString
+from mockbroker.values import canonical_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,34 +52,6 @@ class Binding:
 
     def __repr__(self) -> str:
         return f"<Binding {self.source.name!r} -> {self.destination.name!r} key={self.routing_key!r}>"
-
-
-def canonical(value: Any) -> Any:
-    """Return a table value in a form in which equal means: RabbitMQ takes the two for the same.
-
-    Integers compare by value whatever their width, a byte array equals a string of the same bytes, and
-    numbers of different kinds never do. Source: recorded scenarios ``exchanges/headers-types-*``.
-    """
-    if isinstance(value, bool):
-        return ("bool", value)
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, float):
-        return ("float", float(value))
-    if isinstance(value, bytes | LongString):
-        return bytes(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, dict):
-        return ("table", tuple(sorted((key, canonical(item)) for key, item in value.items())))
-    if isinstance(value, list | tuple):
-        return ("array", tuple(map(canonical, value)))
-    return ("void",)
-
-
-def canonical_text(arguments: dict[str, Any]) -> str:
-    """Return the canonical form of arguments as a text that sorts, whatever the types in it."""
-    return repr(canonical(arguments)[1]) if arguments else ""
 
 
 class Exchange:

@@ -9,7 +9,8 @@ Read next: ``core/exchanges/base.py``.
 from __future__ import annotations
 
 from mockbroker.core import refusals
-from mockbroker.core.exchanges.base import Exchange, canonical
+from mockbroker.core.exchanges.base import Exchange
+from mockbroker.values import canonical
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ class _Matcher:
 
     __slots__ = ("any_is_enough", "binding", "pairs")
 
-    def __init__(self, binding: Binding) -> None:
+    def __init__(self, binding: Binding, *, numbers_are_one: bool) -> None:
         arguments = binding.arguments
         kind = arguments.get(_MATCH, "all")
         self.binding = binding
         self.any_is_enough = kind in ("any", "any-with-x")
         with_x = kind in ("all-with-x", "any-with-x")
         self.pairs = [
-            (name, None if value is None else canonical(value))
+            (name, None if value is None else canonical(value, numbers_are_one=numbers_are_one))
             for name, value in arguments.items()
             if name != _MATCH and (with_x or not name.startswith("x-"))
         ]
@@ -71,7 +72,8 @@ class HeadersExchange(Exchange):
 
     def route(self, routing_key: str, headers: dict[str, Any] | None) -> Iterable[Destination]:
         """Return the destinations of all bindings whose arguments match."""
-        compared = {name: canonical(value) for name, value in headers.items()} if headers else {}
+        as_one = self.vhost.node.rules.headers_numbers_are_one
+        compared = {name: canonical(value, numbers_are_one=as_one) for name, value in (headers or {}).items()}
         return {
             matcher.binding.destination: None
             for matcher in self._matchers.values()
@@ -79,7 +81,9 @@ class HeadersExchange(Exchange):
         }
 
     def _add(self, binding: Binding) -> None:
-        self._matchers[binding.identity] = _Matcher(binding)
+        self._matchers[binding.identity] = _Matcher(
+            binding, numbers_are_one=self.vhost.node.rules.headers_numbers_are_one
+        )
 
     def _remove(self, binding: Binding) -> None:
         del self._matchers[binding.identity]

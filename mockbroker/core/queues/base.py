@@ -165,10 +165,10 @@ class Queue:
 
     def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
         """Refuse a conditional queue.delete: SoftError 406."""
-        if if_unused and self.ring.all:
-            raise refusals.in_use("queue", self.name, self.vhost.name)
         if if_empty and self.ready_count:
             raise refusals.not_empty(self.name, self.vhost.name)
+        if if_unused and self.ring.all:
+            raise refusals.in_use("queue", self.name, self.vhost.name)
 
     # -- consumers
 

@@ -69,15 +69,18 @@ class ClassicQueue(Queue):
     def apply_settings(self, settings: Settings) -> None:
         """Put new settings in force; a limit that became lower drops what is above it at once.
 
-        A new time to live counts for messages to come; those that wait keep theirs.
+        A new time to live counts for messages to come; those that wait keep theirs. A limit that comes
+        together with ``reject-publish`` still drops: recorded scenario
+        ``policies/max-length-on-full-reject``.
         """
+        before = self.settings
         super().apply_settings(settings)
         counts = settings.max_length_bytes is not None
         if counts and not self._counts_bytes:
             self.ready_bytes = sum(len(message[2]) for _, message, _ in self.messages())
         self._counts_bytes = counts
         self.plain = self._is_plain()
-        if settings.drops_head:
+        if settings.drops_head or not before.rejects_publishes:
             self._drop_excess()
 
     def _is_plain(self) -> bool:
