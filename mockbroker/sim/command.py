@@ -160,7 +160,6 @@ def _run(sim: Simulation, args: argparse.Namespace, happenings: Sequence[_Happen
     printer = make_printer(sys.stdout, [task.name for task in sim.tasks])
     sim.listen(printer.show)
     printer.begin()
-    trace = sim.broker.tracing() if args.trace else None
     status = 0
     try:
         for happening in happenings:
@@ -174,9 +173,9 @@ def _run(sim: Simulation, args: argparse.Namespace, happenings: Sequence[_Happen
     except KeyboardInterrupt:
         status = 130
     printer.end(_summary(sim))
-    if trace is not None:
+    if args.trace:
         with open(args.trace, "w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for line in sim.trace_lines(trace))
+            file.writelines(f"{line}\n" for line in sim.trace.json_lines())
     return status or int(any(task.exit_code is not None and task.exit_code > 0 for task in sim.tasks))
 
 

@@ -116,7 +116,7 @@ def judge(sim: Simulation, act: Callable[[], object], check: Check) -> Outcome:
     except Exception as problem:
         error = _shown(problem)
     return Outcome(
-        error, sim.replay if error else "", sim.trace() if error else "", sim.choices if error else ()
+        error, sim.replay if error else "", sim.story() if error else "", sim.choices if error else ()
     )
 
 

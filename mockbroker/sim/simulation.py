@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 
     from mockbroker.sim.network import Lose, Peer, Serve
 
-DEFAULT_ADDRESS = "localhost:5672"
+AMQP_PORT = 5672
+DEFAULT_ADDRESS = f"localhost:{AMQP_PORT}"
 
 _open: list[Simulation] = []
 
@@ -108,11 +109,18 @@ class Simulation:
         if preempt not in (None, "lines"):
             raise ValueError(f"preempt must be None or 'lines', not {preempt!r}")
         self.seed = seed
+        self.shared: dict[str, Any] = {}
+        """A place for what outlives processes and every program can reach: the test's stand-in for a database."""
         self._schedule = make_schedule(schedule, seed)
         self._preempt = preempt
         self._owns_broker = broker is None
         self.broker = broker if broker is not None else SimulatedBroker(rules=rules, seed=seed)
         """The broker that all programs talk to; its native API is there for the test."""
+        self.trace = self.broker.tracing()
+        """What happened at the broker, in order.
+
+        It is the same, byte for byte, whenever the same programs run with the same seed.
+        """
         clock = self.broker.clock
         if not isinstance(clock, SimClock):
             raise TypeError(f"a simulation needs a broker with a SimClock, not with {clock!r}")
@@ -318,9 +326,9 @@ class Simulation:
         """
         self._scheduler.point = point
 
-    def trace(self) -> str:
-        """Return the log as text, one line for each entry."""
-        return "\n".join(map(str, self._log.entries))
+    def story(self) -> str:
+        """Return the log, and then the broker's trace, as text."""
+        return "\n".join([*map(str, self._log.entries), "the broker:", *map(str, self.trace)])
 
     @property
     def replay(self) -> str:
@@ -400,9 +408,8 @@ class Simulation:
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the broker is down")
         from mockbroker.amqp.session import Session  # noqa: PLC0415 - needs the extra `amqp`, and says so
 
-        return Session(
-            self.broker.node, write, hang_up=hang_up, peer_host=LOCALHOST, name=f"{peer[0]}:{peer[1]}"
-        )
+        name = f"{peer[0]}:{peer[1]} -> {LOCALHOST}:{AMQP_PORT}"
+        return Session(self.broker.node, write, hang_up=hang_up, peer_host=LOCALHOST, name=name)
 
     # The end
 
@@ -431,6 +438,7 @@ class Simulation:
         finally:
             remove_maker(self._opener)
             PATCHES.take_out()
+            self.trace.stop()
             if self._owns_broker:
                 self.broker.close()
 

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a program that prints, as tutorials have them
 """emit_log_to.py direct|topic KEY MESSAGE..."""
 
 import sys

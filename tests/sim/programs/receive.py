@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a program that prints, as tutorials have them
 import os
 import sys
 

@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - a program that prints, as tutorials have them
 """receive_logs_from.py direct|topic KEY..."""
 
 import sys
