@@ -31,6 +31,8 @@ from mockbroker.amqp.session import Session
 from mockbroker.clock import NS, Timer, WallClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mockbroker.admin.http import ManagementServer
     from mockbroker.broker import Broker
 
@@ -178,7 +180,9 @@ class Endpoint:
         self.broker = broker
         self.clock = broker.clock if isinstance(broker.clock, WallClock) else WallClock()
         self._listener = listening_socket(host, port)
-        self._lock = broker.share()
+        self.lock = broker.share()
+        self.on_stop: Callable[[], object] | None = None
+        """What to call when somebody asks by the management API that the program stop; None refuses."""
         self.host, self.port = self._listener.getsockname()[:2]
         self._bell, self._bell_rope = socket.socketpair()
         self._bell.setblocking(False)
@@ -202,7 +206,7 @@ class Endpoint:
         from mockbroker.admin.http import ManagementServer  # noqa: PLC0415 - most endpoints have none
 
         try:
-            self._management = ManagementServer(self.broker, self.host, port)
+            self._management = ManagementServer(self, self.host, port)
         except OSError:
             self._release()
             self.broker.unshare()
@@ -304,14 +308,14 @@ class Endpoint:
     def _run(self) -> None:
         while not self._is_closing:
             self._turn()
-        with self._lock:
+        with self.lock:
             self._selector.unregister(self._listener)
             for link in list(self._links):
                 link.session.shut_down()
         deadline_ns = self.clock.now_ns + round(self._grace_s * NS)
         while self._links and self.clock.now_ns < deadline_ns:
             self._turn(deadline_ns)
-        with self._lock:
+        with self.lock:
             for link in list(self._links):
                 link.session.eof()
                 self.drop(link)
@@ -319,7 +323,7 @@ class Endpoint:
 
     def _turn(self, deadline_ns: int | None = None) -> None:
         ready = self._selector.select(self._patience_s(deadline_ns))
-        with self._lock:
+        with self.lock:
             for key, events in ready:
                 if isinstance(key.data, Link):
                     self._serve(key.data, events)

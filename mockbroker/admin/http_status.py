@@ -1,0 +1,397 @@
+"""What goes on: overview, node, connections, channels, consumers, health, and ctl for other terminals.
+
+Owns: the paths that only look, the closing of a connection, and ``/api/mockbroker``, which RabbitMQ does not
+have.
+Refuses to know: what is declared (``http_topology.py``) and who may do what (``http_access.py``).
+
+Source: RabbitMQ documentation, "Management HTTP API", "Health Checks"; the answers of RabbitMQ 3.10.8 and
+4.0.5.
+
+Read next: ``http_requests.py``, ``listings.py``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mockbroker.admin import columns
+from mockbroker.admin.http_requests import HttpError, Page, Request, Route, Row, bad_request, not_found
+from mockbroker.admin.http_topology import NODE_NAME, consumer_rows
+
+if TYPE_CHECKING:
+    from mockbroker.core.connection import BrokerConnection
+
+_EXCHANGE_TYPES = ("direct", "fanout", "headers", "topic")
+_CONNECTION_COLUMNS = (
+    "name",
+    "host",
+    "port",
+    "peer_host",
+    "peer_port",
+    "user",
+    "vhost",
+    "channels",
+    "client_properties",
+    "connected_at",
+    "state",
+)
+_CHANNEL_COLUMNS = (
+    "name",
+    "number",
+    "user",
+    "vhost",
+    "transactional",
+    "confirm",
+    "consumer_count",
+    "messages_unacknowledged",
+    "messages_unconfirmed",
+    "messages_uncommitted",
+    "acks_uncommitted",
+    "prefetch_count",
+)
+
+
+def _exchange_types() -> list[Row]:
+    return [
+        {"name": name, "description": f"AMQP {name} exchange, as per the AMQP specification", "enabled": True}
+        for name in _EXCHANGE_TYPES
+    ]
+
+
+def overview(request: Request) -> Row:
+    """The whole broker in numbers."""
+    node = request.node
+    hosts = request.visible_vhosts()
+    queues = [queue for host in hosts for queue in host.queues.values()]
+    ready = sum(queue.ready_count for queue in queues)
+    unacked = sum(node.unacked_count(queue) for queue in queues)
+    version = node.rules.version
+    return {
+        "management_version": version,
+        "rates_mode": "none",
+        "exchange_types": _exchange_types(),
+        "product_version": version,
+        "product_name": "RabbitMQ",
+        "rabbitmq_version": version,
+        "cluster_name": NODE_NAME,
+        "node": NODE_NAME,
+        "message_stats": {},
+        "queue_totals": {
+            "messages": ready + unacked,
+            "messages_ready": ready,
+            "messages_unacknowledged": unacked,
+        },
+        "object_totals": {
+            "channels": sum(len(connection.channels) for connection in node.connections),
+            "connections": len(node.connections),
+            "consumers": sum(len(queue.ring) for queue in queues),
+            "exchanges": sum(len(host.exchanges) for host in hosts),
+            "queues": len(queues),
+        },
+        "listeners": _listeners(request),
+        "contexts": [
+            {
+                "node": NODE_NAME,
+                "description": "RabbitMQ Management",
+                "path": "/",
+                "port": _http_port(request),
+            }
+        ],
+    }
+
+
+def _http_port(request: Request) -> int:
+    url = request.endpoint.management_url
+    return int(url.rpartition(":")[2]) if url is not None else 0
+
+
+def _listeners(request: Request) -> list[Row]:
+    ports = {"amqp": request.endpoint.port, "http": _http_port(request)}
+    return [
+        {"node": NODE_NAME, "protocol": protocol, "ip_address": request.endpoint.host, "port": port}
+        for protocol, port in ports.items()
+    ]
+
+
+def nodes(request: Request) -> list[Row]:
+    """The one node."""
+    node = request.node
+    return [
+        {
+            "name": NODE_NAME,
+            "type": "disc",
+            "running": node.is_running,
+            "uptime": node.clock.now_ns // 1_000_000,
+            "mem_alarm": "memory" in node.alarms,
+            "disk_free_alarm": "disk" in node.alarms,
+            "exchange_types": _exchange_types(),
+            "auth_mechanisms": [{"name": name, "enabled": True} for name in node.rules.mechanisms],
+            "partitions": [],
+            "rates_mode": "none",
+        }
+    ]
+
+
+def show_node(request: Request, name: str) -> Row:
+    """The node by its name."""
+    if name != NODE_NAME:
+        raise not_found()
+    return nodes(request)[0]
+
+
+def cluster_name(request: Request) -> Row:
+    """The name of the cluster that the node would be."""
+    return {"name": NODE_NAME}
+
+
+def extensions(request: Request) -> list[Row]:
+    """There are no plugins."""
+    return []
+
+
+# Connections and channels
+
+
+def _sees(request: Request, connection: BrokerConnection) -> bool:
+    return request.has_tag("monitoring") or connection.user is request.user
+
+
+def _connections(request: Request) -> list[BrokerConnection]:
+    return [connection for connection in request.node.connections if _sees(request, connection)]
+
+
+def _connection_row(request: Request, connection: BrokerConnection) -> Row:
+    row = {name: columns.CONNECTION.columns[name](connection) for name in _CONNECTION_COLUMNS}
+    row |= {"node": NODE_NAME, "type": "network", "protocol": "AMQP 0-9-1", "ssl": False}
+    row["user_who_performed_action"] = row["user"]
+    provided_name = connection.client_properties.get("connection_name")
+    if provided_name is not None:
+        row["user_provided_name"] = provided_name
+    for link in request.endpoint.links:
+        if link.session.connection is connection:
+            session = link.session
+            row |= {
+                "auth_mechanism": session.handshake.mechanism,
+                "channel_max": session.handshake.channel_max,
+                "frame_max": session.handshake.frame_max_bytes,
+                "timeout": session.handshake.heartbeat_s,
+                "recv_oct": session.octets_in,
+                "send_oct": session.octets_out,
+                "send_pend": link.waiting_bytes,
+            }
+    return row
+
+
+def list_connections(request: Request, *vhosts: str) -> Page:
+    """The connections of one virtual host, or all that the user may see."""
+    for name in vhosts:
+        request.vhost(name)
+    return Page(
+        [
+            _connection_row(request, connection)
+            for connection in _connections(request)
+            if not vhosts or connection.vhost.name in vhosts
+        ]
+    )
+
+
+def connections_of(request: Request, username: str) -> Page:
+    """The connections of a user."""
+    rows = [_connection_row(request, each) for each in _connections(request) if each.user.name == username]
+    return Page(rows)
+
+
+def _connection(request: Request, name: str) -> BrokerConnection:
+    for connection in _connections(request):
+        if connection.name == name:
+            return connection
+    raise not_found()
+
+
+def show_connection(request: Request, name: str) -> Row:
+    """One connection."""
+    return _connection_row(request, _connection(request, name))
+
+
+def close_connection(request: Request, name: str) -> None:
+    """Close a connection: its client is told 320."""
+    reason = request.reason or "Closed via management plugin"
+    request.node.force_close(_connection(request, name), reason)
+
+
+def close_connections_of(request: Request, username: str) -> None:
+    """Close all connections of a user."""
+    reason = request.reason or "Closed via management plugin"
+    for connection in [each for each in _connections(request) if each.user.name == username]:
+        request.node.force_close(connection, reason)
+
+
+def _channel_rows(request: Request) -> list[Row]:
+    rows = []
+    for connection in _connections(request):
+        for _, channel in sorted(connection.channels.items()):
+            row = {name: columns.CHANNEL.columns[name](channel) for name in _CHANNEL_COLUMNS}
+            row |= {"node": NODE_NAME, "state": "running", "user_who_performed_action": connection.user.name}
+            row["connection_details"] = {"name": connection.name, "peer_host": connection.peer_host}
+            rows.append(row)
+    return rows
+
+
+def list_channels(request: Request) -> Page:
+    """The channels that the user may see."""
+    return Page(_channel_rows(request))
+
+
+def channels_in(request: Request, vhost: str) -> Page:
+    """The channels in a virtual host."""
+    request.vhost(vhost)
+    return Page([row for row in _channel_rows(request) if row["vhost"] == vhost])
+
+
+def channels_of(request: Request, name: str) -> Page:
+    """The channels of a connection."""
+    connection = _connection(request, name)
+    return Page(
+        [row for row in _channel_rows(request) if row["connection_details"]["name"] == connection.name]
+    )
+
+
+def show_channel(request: Request, name: str) -> Row:
+    """One channel, with its consumers."""
+    for row in _channel_rows(request):
+        if row["name"] == name:
+            consumers = consumer_rows(request.node, request.node.vhosts[row["vhost"]])
+            own = [each for each in consumers if each["channel_details"]["name"] == name]
+            return {**row, "consumer_details": own, "deliveries": [], "publishes": []}
+    raise not_found()
+
+
+def list_consumers(request: Request, *vhosts: str) -> Page:
+    """The consumers in one virtual host, or in all that the user may see."""
+    hosts = [request.vhost(name) for name in vhosts] or request.visible_vhosts()
+    return Page([row for host in hosts for row in consumer_rows(request.node, host)])
+
+
+# Health
+
+
+_HEALTHY = {"status": "ok"}
+
+
+def healthy(request: Request, *_: str) -> Row:
+    """A check that cannot fail here."""
+    return _HEALTHY
+
+
+def check_alarms(request: Request) -> Any:
+    """Whether the broker is low on nothing."""
+    alarms = [{"node": NODE_NAME, "resource": resource} for resource in request.node.alarms]
+    if alarms:
+        return (
+            503,
+            {"status": "failed", "reason": "There are alarms in effect in the cluster", "alarms": alarms},
+            {},
+        )
+    return _HEALTHY
+
+
+def check_port(request: Request, port: str) -> Any:
+    """Whether something listens on a port."""
+    if not port.isdecimal():
+        raise bad_request("Invalid port")
+    ports = [listener["port"] for listener in _listeners(request)]
+    if int(port) in ports:
+        return {"status": "ok", "port": int(port)}
+    return 503, {"status": "failed", "reason": "No active listener", "missing": int(port), "ports": ports}, {}
+
+
+_PROTOCOLS = {"amqp": "amqp", "amqp091": "amqp", "amqp0.9.1": "amqp", "http": "http"}
+
+
+def check_protocol(request: Request, protocol: str) -> Any:
+    """Whether something speaks a protocol."""
+    spoken = _PROTOCOLS.get(protocol.lower())
+    if spoken is not None:
+        return {"status": "ok", "protocol": spoken}
+    body = {
+        "status": "failed",
+        "reason": "No active listener",
+        "missing": protocol,
+        "protocols": ["http", "amqp"],
+    }
+    return 503, body, {}
+
+
+def quorum_critical(request: Request) -> Row:
+    """A single node is never short of others."""
+    return {"status": "ok", "reason": "single node cluster"}
+
+
+def aliveness_test(request: Request, vhost: str) -> Row:
+    """Declare a queue, publish to it and get the message back."""
+    with request.channel(vhost) as channel:
+        channel.queue_declare(
+            queue="aliveness-test",
+            passive=False,
+            durable=False,
+            exclusive=False,
+            auto_delete=False,
+            arguments={},
+        )
+        channel.basic_publish(exchange="", routing_key="aliveness-test", body=b"test_message")
+        channel.basic_get(queue="aliveness-test", no_ack=True)
+    return _HEALTHY
+
+
+# Beyond RabbitMQ
+
+
+def ctl(request: Request) -> Row:
+    """Run a rabbitmqctl command and return its text; ``stop`` asks the program that serves to stop."""
+    from mockbroker.admin.ctl import CtlError, run  # noqa: PLC0415 - only this path needs it
+
+    command = str(request.body("command")["command"])
+    if command.strip() == "stop":
+        if request.endpoint.on_stop is None:
+            raise bad_request("this broker is stopped by the program that it runs in")
+        request.endpoint.on_stop()
+        return {"output": ""}
+    try:
+        return {"output": run(request.broker, command)}
+    except CtlError as error:
+        raise HttpError(400, "bad_request", str(error)) from None
+
+
+_ADMIN = "administrator"
+
+ROUTES = (
+    Route("GET", "overview", overview),
+    Route("GET", "cluster-name", cluster_name),
+    Route("GET", "extensions", extensions),
+    Route("GET", "nodes", nodes, "monitoring"),
+    Route("GET", "nodes/*", show_node, "monitoring"),
+    Route("GET", "connections", list_connections),
+    Route("GET", "connections/*", show_connection),
+    Route("DELETE", "connections/*", close_connection),
+    Route("GET", "connections/*/channels", channels_of),
+    Route("GET", "connections/username/*", connections_of),
+    Route("DELETE", "connections/username/*", close_connections_of),
+    Route("GET", "vhosts/*/connections", list_connections),
+    Route("GET", "vhosts/*/channels", channels_in),
+    Route("GET", "channels", list_channels),
+    Route("GET", "channels/*", show_channel),
+    Route("GET", "consumers", list_consumers),
+    Route("GET", "consumers/*", list_consumers),
+    Route("GET", "aliveness-test/*", aliveness_test),
+    Route("GET", "healthchecks/node", healthy),
+    Route("GET", "healthchecks/node/*", healthy),
+    Route("GET", "health/checks/alarms", check_alarms),
+    Route("GET", "health/checks/local-alarms", check_alarms),
+    Route("GET", "health/checks/certificate-expiration/*/*", healthy),
+    Route("GET", "health/checks/port-listener/*", check_port),
+    Route("GET", "health/checks/protocol-listener/*", check_protocol),
+    Route("GET", "health/checks/virtual-hosts", healthy),
+    Route("GET", "health/checks/node-is-quorum-critical", quorum_critical),
+    Route("GET", "health/checks/node-is-mirror-sync-critical", quorum_critical),
+    Route("POST", "mockbroker/ctl", ctl, _ADMIN),
+)
