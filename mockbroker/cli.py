@@ -37,6 +37,7 @@ COMMANDS: dict[str, _Command] = {
     "demo": _Command(
         "mockbroker.teach.demo", "play the work-queue tutorial in virtual time", intermixed=True
     ),
+    "simulate": _Command("mockbroker.sim.command", "run programs of your own, unmodified, in virtual time"),
     "repl": _Command("mockbroker.teach.repl", "open Python's prompt with a broker ready"),
 }
 """Name -> command."""

@@ -170,6 +170,10 @@ def _exclusive_consumer(value: Callable[[Consumer], str]) -> Callable[[QueueStat
     return of_queue
 
 
+def _is_exclusive(state: QueueState) -> bool:
+    return state.queue.exclusive_to is not None
+
+
 def _owner_pid(state: QueueState) -> str:
     owner = state.queue.exclusive_to
     return connection_pid(owner) if owner is not None else ""
@@ -189,7 +193,7 @@ QUEUE = Listing(
         "policy": _policy_name(0),
         "operator_policy": _policy_name(1),
         "effective_policy_definition": _effective_definition,
-        "exclusive": _classic(lambda state: state.queue.exclusive_to is not None),
+        "exclusive": _classic(_is_exclusive),
         "owner_pid": _classic(_owner_pid),
         "exclusive_consumer_tag": _classic(_exclusive_consumer(lambda consumer: consumer.tag)),
         "exclusive_consumer_pid": _classic(

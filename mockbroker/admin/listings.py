@@ -14,7 +14,7 @@ Read next: ``columns.py``, ``ctl.py``, ``../core/node.py``.
 from __future__ import annotations
 
 from mockbroker.admin import columns as cells
-from mockbroker.core.exchanges.base import canonical_text
+from mockbroker.values import canonical_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -28,20 +28,18 @@ class Line(NamedTuple):
 
 
 class Console:
-    """One program's output."""
+    """One program's output: `texts` has its lines, without their times."""
 
     def __init__(self, consoles: Consoles, name: str) -> None:
         self._consoles = consoles
         self.name = name
+        self.texts: list[str] = []
 
     def print(self, text: str) -> None:
         """Add a line with the clock's time; characters that would move a cursor are shown escaped."""
-        self._consoles.add(self.name, text)
-
-    @property
-    def texts(self) -> list[str]:
-        """The lines of this console, without their times."""
-        return [line.text for line in self._consoles.lines if line.console == self.name]
+        text = printable(text)
+        self.texts.append(text)
+        self._consoles.note(self.name, text)
 
     def __repr__(self) -> str:
         return f"<Console {self.name!r}, {len(self.texts)} lines>"
@@ -79,60 +77,48 @@ class Consoles:
             self._consoles[name] = Console(self, name)
         return self._consoles[name]
 
-    def add(self, name: str, text: str) -> None:
-        """Add a line to a console: see `Console.print`."""
-        self.lines.append(Line(self._clock.now_ns, name, printable(text)))
+    def note(self, name: str, text: str) -> None:
+        """Keep the time of a line that a console has printed."""
+        self.lines.append(Line(self._clock.now_ns, name, text))
 
     def layout(self, width: int | None) -> list[str]:
         """Return the text: side by side where `width` columns are enough, else (or for None) under names."""
+        times = [f"{time} s" for time in format_times([line.now_ns for line in self.lines])]
         if width is not None:
-            rows = self._side_by_side()
-            if max(map(display_width, rows)) <= width:
-                return rows
-        return self._under_names()
+            widths = [max(map(len, times), default=1)]
+            widths += [max(map(display_width, (name, *each.texts))) for name, each in self._consoles.items()]
+            if sum(widths) + len(_SEPARATOR) * (len(widths) - 1) <= width:
+                return self._side_by_side(times, widths)
+        return self._under_names(times)
 
-    def _times(self) -> list[str]:
-        return [f"{time} s" for time in format_times([line.now_ns for line in self.lines])]
-
-    def _side_by_side(self) -> list[str]:
+    def _side_by_side(self, times: list[str], widths: list[int]) -> list[str]:
         names = list(self._consoles)
-        cells = [[name, *self._consoles[name].texts] for name in names]
-        widths = [max(map(display_width, column)) for column in cells]
-        times = self._times()
-        time_width = max(map(len, times), default=1)
-        rows = [["s".rjust(time_width), *map(_padded, names, widths)]]
+        rows = [["s".rjust(widths[0]), *names]]
         for line, time in zip(self.lines, times, strict=True):
-            row = [line.text if name == line.console else "" for name in names]
-            rows.append([time.rjust(time_width), *map(_padded, row, widths)])
-        return [_SEPARATOR.join(row).rstrip() for row in rows]
+            rows.append([time, *(line.text if name == line.console else "" for name in names)])
+        return [_SEPARATOR.join(map(_padded, row, widths)).rstrip() for row in rows]
 
-    def _under_names(self) -> list[str]:
-        times = self._times()
-        time_width = max(map(len, times), default=1)
-        rows = []
-        for name in self._consoles:
-            rows.append(name)
-            rows += [
-                f"  {time.rjust(time_width)}  {line.text}"
-                for line, time in zip(self.lines, times, strict=True)
-                if line.console == name
-            ]
-        return rows
+    def _under_names(self, times: list[str]) -> list[str]:
+        below: dict[str, list[str]] = {name: [name] for name in self._consoles}
+        for line, time in zip(self.lines, times, strict=True):
+            below[line.console].append(f"  {time}  {line.text}")
+        return [row for rows in below.values() for row in rows]
 
     def __repr__(self) -> str:
         return f"<Consoles {', '.join(self._consoles)}, {len(self.lines)} lines>"
 
 
 def format_times(times_ns: list[int]) -> list[str]:
-    """Return the times in seconds, exactly, all with the same number of decimals and one at least.
+    """Return the times in seconds, exactly: all as long, with as many decimals (one at least) as one needs.
 
-    >>> format_times([0, 1_200_000_000, 2_050_000_000])
-    ['0.00', '1.20', '2.05']
+    >>> format_times([0, 1_200_000_000, 12_050_000_000])
+    [' 0.00', ' 1.20', '12.05']
     """
     texts = [f"{now_ns // _NS}.{now_ns % _NS:09d}" for now_ns in times_ns]
     spare = min((len(text) - len(text.rstrip("0")) for text in texts), default=0)
     spare = min(spare, 8)
-    return [text[:-spare] if spare else text for text in texts]
+    width = max(map(len, texts), default=0) - spare
+    return [text[: len(text) - spare].rjust(width) for text in texts]
 
 
 def printable(text: str) -> str:

@@ -26,7 +26,7 @@ def play(stage: Stage, options: Options) -> None:
         else "prefetch_count=0 is no window at all: nothing changes."
     )
     with_ns = _run(stage, options, prefetch=prefetch)
-    without_s, with_s = format_times([without_ns, with_ns])
+    without_s, with_s = map(str.strip, format_times([without_ns, with_ns]))
     stage.say(f"Total time: {without_s} s without a window, {with_s} s with prefetch_count={prefetch}.")
 
 

@@ -65,7 +65,7 @@ class Stage:
         broker = Broker(seed=self._seed)
         self.brokers.append(broker)
         if self._traced:
-            self.traces.append(broker.tracing().__enter__())
+            self.traces.append(broker.tracing())
         return broker
 
     def consoles(self, broker: Broker) -> Consoles:
