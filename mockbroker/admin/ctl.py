@@ -135,7 +135,7 @@ class _OptionReader:
             else:
                 wrong.append(f"{option} : {value or ''}")
         timeout, formatter = options.get("timeout", "60"), options.get("formatter", "table")
-        if not timeout.removeprefix("-").isdecimal():
+        if not timeout.isdecimal():
             wrong.append(f"-t : {timeout}")
         if wrong:
             raise _invalid("\n".join(["Invalid options for this command:", *wrong]), line)

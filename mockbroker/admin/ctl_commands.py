@@ -133,17 +133,27 @@ def _policies(*, operator: bool) -> Callable[[Invocation], Rows]:
     )
 
 
+_NO_QUEUE_TYPE = {
+    "rabbitmq-3.10": "Error:\ninvalid_queue_type",
+    "rabbitmq-4.0": '{{:error, :invalid_queue_type, "{}"}}',
+}
+
+
 def _add_vhost(invocation: Invocation) -> None:
-    name = invocation.arguments[0]
-    is_new = name not in invocation.node.vhosts
-    vhost = invocation.node.add_vhost(name)
-    options = invocation.options
-    if is_new:
-        if "--description" in options:
-            vhost.metadata["description"] = options["--description"]
-        if "--tags" in options:
-            vhost.metadata["tags"] = options["--tags"].split(",")
-        vhost.default_queue_type = options.get("--default-queue-type", vhost.default_queue_type)
+    """Add a virtual host; one that is there stays as it is."""
+    (name,), node, options = invocation.arguments, invocation.node, invocation.options
+    kind = options.get("--default-queue-type")
+    if kind not in (None, "classic", "quorum", "stream"):
+        raise Failure(_NO_QUEUE_TYPE[node.rules.name].format(kind))
+    if name in node.vhosts:
+        return
+    vhost = node.add_vhost(name)
+    if "--description" in options:
+        vhost.metadata["description"] = options["--description"]
+    if "--tags" in options:
+        vhost.metadata["tags"] = options["--tags"].split(",")
+    if kind is not None:
+        vhost.default_queue_type = kind
 
 
 def _delete_vhost(invocation: Invocation) -> None:
@@ -155,6 +165,8 @@ def _delete_vhost(invocation: Invocation) -> None:
 
 def _add_user(invocation: Invocation) -> None:
     name, password = invocation.arguments
+    if not name:
+        raise Failure("Error (argument validation): Bad argument: user cannot be an empty string")
     if name in invocation.node.users:
         raise Failure(f'Error:\nUser "{name}" already exists')
     invocation.node.set_user(name, password)
