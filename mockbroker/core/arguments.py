@@ -205,30 +205,26 @@ _CLASSIC = frozenset(
         MASTER_LOCATOR,
     )
 )
-_QUORUM = frozenset(
-    (
-        DEAD_LETTER_EXCHANGE,
-        DEAD_LETTER_ROUTING_KEY,
-        DEAD_LETTER_STRATEGY,
-        EXPIRES,
-        MAX_LENGTH,
-        MAX_LENGTH_BYTES,
-        MAX_IN_MEMORY_LENGTH,
-        MAX_IN_MEMORY_BYTES,
-        OVERFLOW,
-        SINGLE_ACTIVE_CONSUMER,
-        QUEUE_TYPE,
-        QUORUM_GROUP_SIZE,
-        DELIVERY_LIMIT,
-        MESSAGE_TTL,
-        LEADER_LOCATOR,
-    )
+_QUORUM = (
+    DEAD_LETTER_EXCHANGE,
+    DEAD_LETTER_ROUTING_KEY,
+    DEAD_LETTER_STRATEGY,
+    EXPIRES,
+    MAX_LENGTH,
+    MAX_LENGTH_BYTES,
+    MAX_IN_MEMORY_LENGTH,
+    MAX_IN_MEMORY_BYTES,
+    OVERFLOW,
+    SINGLE_ACTIVE_CONSUMER,
+    QUEUE_TYPE,
+    QUORUM_GROUP_SIZE,
+    DELIVERY_LIMIT,
+    MESSAGE_TTL,
+    LEADER_LOCATOR,
 )
-_STREAM = frozenset(
-    (MAX_LENGTH_BYTES, QUEUE_TYPE, MAX_AGE, SEGMENT_SIZE, FILTER_SIZE, CLUSTER_SIZE, LEADER_LOCATOR)
-)
-_OF_TYPE = {"classic": _CLASSIC, "quorum": _QUORUM, "stream": _STREAM}
-_TYPED = tuple(sorted(_CLASSIC | _QUORUM | _STREAM))
+_STREAM = (MAX_LENGTH_BYTES, QUEUE_TYPE, MAX_AGE, SEGMENT_SIZE, FILTER_SIZE, CLUSTER_SIZE, LEADER_LOCATOR)
+_OF_TYPE = {"classic": _CLASSIC, "quorum": frozenset(_QUORUM), "stream": frozenset(_STREAM)}
+_TYPED = tuple(sorted(_CLASSIC.union(_QUORUM, _STREAM)))
 """Arguments that belong to a queue type; any other is accepted and ignored."""
 
 
@@ -289,7 +285,8 @@ def check_same_queue_arguments(
             arguments.setdefault(QUEUE_TYPE, default)
         elif arguments.get(QUEUE_TYPE) == "classic":
             del arguments[QUEUE_TYPE]
-    check_same_arguments("queue", name, vhost, current, received, _QUEUE_CHECKS)
+    compared = {"quorum": _QUORUM, "stream": _STREAM}.get(queue_type_of(current), tuple(_QUEUE_CHECKS))
+    check_same_arguments("queue", name, vhost, current, received, compared)
 
 
 def check_same_arguments(

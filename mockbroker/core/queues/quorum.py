@@ -1,0 +1,533 @@
+"""Quorum queues: durable, with counted deliveries and a limit to them.
+
+Owns: the ready messages of a quorum queue and those that somebody holds, and how often each came back.
+Refuses to know: the order of what is ready (``quorum_order.py``), whose turn it is (``quorum_ring.py``), and
+what a delivery tag means (``core/channel.py``).
+
+A *step* is one command to the queue: a publish, what one consumer settles, a consumer that comes or goes.
+At its end messages are given out, those of one consumer together, and then the length limit is looked at.
+What is done is on disk at once: a restart and a power cut keep everything, and count as an attempt to deliver.
+Source: RabbitMQ documentation, "Quorum Queues"; recorded area ``quorum``.
+
+Read next: ``core/queues/quorum_order.py``, ``core/queues/quorum_ring.py``, ``core/queues/classic.py``.
+"""
+
+from __future__ import annotations
+
+from mockbroker.core import arguments as args
+from mockbroker.core.queues import unsupported
+from mockbroker.core.queues.base import Queue
+from mockbroker.core.queues.dead_letter import bury
+from mockbroker.core.queues.expiry import HeadTimer, earliest_ns
+from mockbroker.core.queues.overflow import is_above
+from mockbroker.core.queues.quorum_lease import TickingLease
+from mockbroker.core.queues.quorum_order import QuorumOrder
+from mockbroker.core.queues.quorum_ring import LARGEST_WINDOW, QuorumRing
+from mockbroker.message import Delivery
+from mockbroker.values import Int64, is_integer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from mockbroker.core.channel import BrokerChannel
+    from mockbroker.core.dispatch import Consumer
+    from mockbroker.core.queues.quorum_order import Entry
+    from mockbroker.core.queues.settings import Settings
+    from mockbroker.core.vhost import VHost
+    from mockbroker.message import Message
+
+_LEAST_URGENT = 5
+"""The lowest priority that is urgent."""
+
+
+class _Held:
+    """A message that somebody holds unacknowledged. `number` is its consumer's, None for a fetch."""
+
+    __slots__ = ("channel", "delivery", "entry", "number")
+
+    def __init__(
+        self, entry: Entry, delivery: Delivery, channel: BrokerChannel, number: int | None = None
+    ) -> None:
+        self.entry = entry
+        self.delivery = delivery
+        self.channel = channel
+        self.number = number
+
+    @property
+    def holder(self) -> Consumer | int:
+        """Who holds it: a consumer; each fetch counts for itself."""
+        consumer = self.delivery.consumer
+        return self.entry[0] if consumer is None else consumer
+
+    @property
+    def settling_order(self) -> tuple[bool, int, str]:
+        """The order in which a channel settles with its consumers: fetches first, then by tag."""
+        consumer = self.delivery.consumer
+        return (False, self.delivery.delivery_tag, "") if consumer is None else (True, 0, consumer.tag)
+
+
+class QuorumQueue(Queue):
+    """A quorum queue.
+
+    Invariant: a message is either in `_order` or, by its position, in `_held`. While `_full`, publishers are
+    refused: from the moment at which the limit was exceeded until the queue is below its soft limit.
+    """
+
+    __slots__ = (
+        "_delivery_limit",
+        "_expiring",
+        "_expiry_timer",
+        "_full",
+        "_held",
+        "_order",
+        "_position",
+        "_rejoining",
+        "_returns_first",
+    )
+    type = "quorum"
+    lease: TickingLease
+    ring: QuorumRing
+
+    def __init__(self, vhost: VHost, name: str, **declaration: Any) -> None:
+        super().__init__(vhost, name, **declaration)
+        self._order = QuorumOrder()
+        self._held: dict[int, _Held] = {}
+        self._position = 0
+        self._rejoining: list[Consumer] = []
+        """Consumers that were set aside and have credit again: they rejoin one by one."""
+        self._delivery_limit: int | None = None
+        self._returns_first = False
+        """Whether what comes back is served first: only where there is a delivery limit."""
+        self._expiring = False
+        """Whether some message may have a time to live: sticky until the queue is empty."""
+        self._expiry_timer: HeadTimer | None = None
+        self._full = False
+        self.keeps_book = True
+        self.lease = TickingLease(self)
+        single = self.arguments.get(args.SINGLE_ACTIVE_CONSUMER) is True
+        self.ring = self._new_ring(single_active=single)
+
+    def _new_ring(self, *, single_active: bool) -> QuorumRing:
+        return QuorumRing(
+            self.node.rules,
+            lambda: [held.holder for held in self._held.values()],
+            single_active=single_active,
+        )
+
+    # -- declaring
+
+    @classmethod
+    def check_declaration(
+        cls, vhost: VHost, name: str, *, durable: bool, exclusive: bool, auto_delete: bool, server_named: bool
+    ) -> None:
+        """Refuse what is not durable, or is temporary in another way: SoftError 406."""
+        unsupported.check_replicated(
+            vhost, name, cls.type, durable=durable, exclusive=exclusive, auto_delete=auto_delete,
+            server_named=server_named,
+        )  # fmt: skip
+
+    def apply_settings(self, settings: Settings) -> None:
+        """Put new settings in force; a limit that became lower drops what is above it at once."""
+        super().apply_settings(settings)
+        self._set_delivery_limit()
+        self._step()
+
+    def _set_delivery_limit(self) -> None:
+        """Find the delivery limit in force: of argument, policy and operator's policy the lowest.
+
+        Source: recorded scenarios ``quorum/delivery-limit-*`` and ``policies/quorum-delivery-limit``.
+        """
+        rules = self.node.rules
+        definitions = [policy.definition for policy in self.vhost.policies_of(self) if policy is not None]
+        given: list[Any] = [each.get("delivery-limit") for each in definitions]
+        given.append(self.arguments.get(args.DELIVERY_LIMIT))
+        limits = [int(each) for each in given if is_integer(each)]
+        limit = min(limits) if limits else rules.quorum_default_delivery_limit
+        if limit is not None and limit < 0 and rules.quorum_negative_delivery_limit_is_none:
+            # The greater of the two counts then, and only a negative one takes the limit away.
+            limit = max(limits)
+            limit = None if limit < 0 else limit
+        self._delivery_limit = limit
+        # An argument that is no number is a limit that no message reaches.
+        self._returns_first = limit is not None or (not limits and args.DELIVERY_LIMIT in self.arguments)
+
+    def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
+        """Refuse a conditional queue.delete: HardError 540."""
+        if if_unused:
+            raise unsupported.conditional_delete(self, "if-unused")
+        if if_empty:
+            raise unsupported.conditional_delete(self, "if-empty")
+
+    # -- looking
+
+    @property
+    def ready_count(self) -> int:
+        """How many messages are ready."""
+        return len(self._order)
+
+    @property
+    def next_position(self) -> int:
+        """The position that the next message to be published will get."""
+        return self._position
+
+    def messages(self) -> Iterator[tuple[int, Message, bool]]:
+        """The ready messages in order: position, message, whether it will be flagged redelivered."""
+        for position, message, returns in self._order:
+            yield position, message, returns > 0
+
+    # -- in
+
+    def publish(self, message: Message) -> bool:
+        """Take a message in and give deliveries out; return False when the full queue refuses it.
+
+        The limit is soft: the message that exceeds it is taken. Dead letters are never refused.
+        """
+        if self._refuses(message):
+            return False
+        if message[4] is not None or self.settings.message_ttl_ms is not None:
+            expires_ns = earliest_ns(self.node.clock.now_ns, self.settings.message_ttl_ms, message[4])
+            message = (*message[:4], expires_ns)
+            self._expiring = True
+        self._order.put((self._position, message, 0), urgent=self._is_urgent(message))
+        self._position += 1
+        # A message that expires at once is still offered to a consumer that is ready.
+        self._give_out()
+        if self._expiring:
+            self.expire()
+        self._look_at_limit()
+        return True
+
+    def _refuses(self, message: Message) -> bool:
+        if not self._rejects_publishes or getattr(message[3], "deaths", None):
+            return False
+        return self._full or is_above(self.settings, len(self._order), self._order.body_bytes)
+
+    def _is_urgent(self, message: Message) -> bool:
+        properties = message[3]
+        if properties is None or not self.node.rules.quorum_priorities:
+            return False
+        return bool(properties.get("priority", 0) >= _LEAST_URGENT)
+
+    @property
+    def _rejects_publishes(self) -> bool:
+        return self.settings.is_limited and self.settings.overflow == "reject-publish"
+
+    def _look_at_limit(self) -> None:
+        """Drop what is above the limits, or find out whether publishers are refused from now on."""
+        settings, order = self.settings, self._order
+        if not settings.is_limited:
+            self._full = False
+            return
+        above = is_above(settings, len(order), order.body_bytes)
+        if self._rejects_publishes:
+            self._full = above or (self._full and not self._is_below_soft_limit())
+            return
+        self._full = False
+        while above:
+            self._drop_head("maxlen")
+            above = is_above(settings, len(order), order.body_bytes)
+        if self._expiring:
+            self.expire()
+
+    def _is_below_soft_limit(self) -> bool:
+        """Whether the queue is at four fifths of its limits or below."""
+        settings, order = self.settings, self._order
+        for limit, there in (
+            (settings.max_length, len(order)),
+            (settings.max_length_bytes, order.body_bytes),
+        ):
+            if limit is not None and there > limit * 4 // 5:
+                return False
+        return True
+
+    # -- out
+
+    def dispatch(self) -> None:
+        """Let consumers with new credit rejoin, one step each, and give ready messages out."""
+        rejoining, self._rejoining = self._rejoining, []
+        for consumer in rejoining:
+            self._rejoin(consumer)
+            self._step()
+        if not rejoining:
+            self._step()
+
+    def unpark(self, consumers: Iterable[Consumer]) -> None:
+        """Note who has credit again: `dispatch` lets them rejoin, in the order of their tags."""
+        self._rejoining = sorted(consumers, key=lambda each: each.tag)
+
+    def _rejoin(self, consumer: Consumer) -> None:
+        if consumer.parked_at and consumer.credit:
+            self.ring.rejoin(consumer)
+
+    def _step(self) -> None:
+        """Do what ends every step: expire, give out, look at the limit."""
+        if self.ring.single_active:
+            self.ring.reconsider()
+        if self._expiring:
+            self.expire()
+        self._give_out()
+        self._look_at_limit()
+
+    def _give_out(self) -> None:
+        """Give ready messages to consumers, in turn; each is then sent all of its share."""
+        ring, order = self.ring, self._order
+        shares: dict[Consumer, list[Entry]] = {}
+        while ring.ready and len(order):
+            entry = order.take()
+            shares.setdefault(ring.serve(), []).append(entry)
+            if self._expiring:
+                self.expire()
+        for consumer in shares if len(shares) < 2 else ring.in_sending_order(shares):
+            for entry in shares[consumer]:
+                self._send(consumer, entry)
+
+    def _send(self, consumer: Consumer, entry: Entry) -> None:
+        position, message, returns = entry
+        channel = consumer.channel
+        tag = channel.next_tag
+        channel.next_tag = tag + 1
+        shown = _counted(message, returns) if returns else message
+        delivery = Delivery(consumer, self, shown, position, tag, returns > 0)
+        if consumer.ack_required:
+            channel.unacked[tag] = delivery
+            self._held[position] = _Held(entry, delivery, channel, self.ring.numbers[consumer])
+            if channel.watch is not None:
+                channel.watch.delivered(delivery)
+        if self.node.trace is not None:
+            self.node.trace.delivered(delivery)
+        consumer.deliver(delivery)
+
+    def get(self, channel: BrokerChannel, *, no_ack: bool) -> Delivery | None:
+        """Fetch one message for basic.get, None when nothing is ready.
+
+        Raises SoftError 405 where the queue has a single active consumer.
+        """
+        if self.ring.single_active:
+            raise unsupported.get_from_single_active(self)
+        self.lease.used()
+        if self._expiring:
+            self.expire()
+        if not len(self._order):
+            return None
+        entry = self._order.take()
+        position, message, returns = entry
+        if returns or self.node.rules.quorum_get_shows_first_delivery:
+            message = _counted(message, returns)
+        delivery = channel.fetched(self, message, position, redelivered=returns > 0, no_ack=no_ack)
+        if not no_ack:
+            self._held[position] = _Held(entry, delivery, channel)
+        if self._expiring:
+            self.expire()
+        self._look_at_limit()
+        return delivery
+
+    # -- back
+
+    def settled(self, delivery: Delivery) -> None:
+        """Forget a message that was acknowledged."""
+        if not self.is_deleted:
+            self._let_go(delivery)
+
+    def _let_go(self, delivery: Delivery) -> _Held:
+        held = self._held.pop(delivery.position)
+        if delivery.consumer not in self.ring.all:
+            # Who came for one message, or is gone already, leaves with the last one.
+            self.lease.used()
+        return held
+
+    def requeue(self, deliveries: list[Delivery]) -> None:
+        """Take deliveries back and give deliveries out.
+
+        One that came back more often than the delivery limit allows is dead-lettered. Returned by a client,
+        messages go to the head where there is a delivery limit, and to the tail where there is none, step by
+        step; returned by the end of a channel, they always go to the head, all in one step.
+        """
+        self._rejoining = []
+        if self.is_deleted:
+            return
+        back = [self._let_go(delivery) for delivery in deliveries]
+        if back and not back[0].channel.is_open:
+            self._give_back(back)
+            self._step()
+            return
+        for group in _by_holder(back):
+            if self._returns_first:
+                self._return_to_head(group)
+            else:
+                self._return_to_tail(group)
+
+    def _return_to_head(self, group: list[_Held]) -> None:
+        for held in group:
+            self._come_back(held.entry)
+        consumer = group[0].delivery.consumer
+        if consumer is not None:
+            self._rejoin(consumer)
+        self._step()
+
+    def _return_to_tail(self, group: list[_Held]) -> None:
+        consumer = group[0].delivery.consumer
+        if consumer is not None:
+            # The channel gave back the credit of all; here it comes back one by one.
+            consumer.credit -= len(group)
+        for held in group:
+            position, message, returns = held.entry
+            self._order.put((position, message, returns + 1))
+            if consumer is not None:
+                consumer.credit += 1
+                self._rejoin(consumer)
+            self._step()
+
+    def _give_back(self, lost: list[_Held]) -> None:
+        """Take back what a channel that is gone held, consumer by consumer."""
+        if self.node.rules.quorum_consumers_go_by_tag:
+            lost.sort(key=lambda held: held.delivery.consumer_tag or str(held.delivery.delivery_tag))
+        else:
+            # Consumers by their arrival, then fetches by their tag, as text.
+            lost.sort(key=lambda held: (held.number is None, held.number or str(held.delivery.delivery_tag)))
+        for held in lost:
+            self._come_back(held.entry)
+
+    def _come_back(self, entry: Entry) -> None:
+        position, message, returns = entry
+        limit = self._delivery_limit
+        if limit is None or returns < limit:
+            self._order.put_back((position, message, returns + 1))
+            return
+        if self.node.trace is not None:
+            self.node.trace.dropped(self, position, message, "delivery_limit")
+        bury(self, message, "delivery_limit", position)
+
+    def discard(self, deliveries: list[Delivery]) -> None:
+        """Drop rejected deliveries: dead-letter them where the queue says so."""
+        if self.is_deleted:
+            return
+        for group in _by_holder([self._let_go(delivery) for delivery in deliveries]):
+            for held in group:
+                position, message, _ = held.entry
+                bury(self, message, "rejected", position)
+
+    def _drop_head(self, reason: str) -> None:
+        position, message, _ = self._order.take()
+        if self.node.trace is not None:
+            self.node.trace.dropped(self, position, message, reason)
+        bury(self, message, reason, position)
+
+    def expire(self) -> None:
+        """Drop what has expired at the head, and wake up when the new head will."""
+        now_ns = self.node.clock.now_ns
+        head = self._order.head()
+        while head is not None and head[4] is not None and head[4] <= now_ns:
+            self._drop_head("expired")
+            head = self._order.head()
+        if head is None:
+            # What is held may come back and expire then.
+            self._expiring = bool(self._held)
+        if self._expiry_timer is None:
+            self._expiry_timer = HeadTimer(self.node.clock, self._wake)
+        self._expiry_timer.arm(None if head is None else head[4])
+
+    def _wake(self) -> None:
+        self._step()
+        self.node.drain()
+
+    def purge(self) -> int:
+        """Drop all ready messages; return how many there were."""
+        count = len(self._order)
+        if self.node.trace is not None:
+            for position, message, _ in self._order:
+                self.node.trace.dropped(self, position, message, "purged")
+        self._order.clear()
+        self._step()
+        return count
+
+    # -- consumers
+
+    def check_consume(
+        self, *, channel: BrokerChannel, no_ack: bool, exclusive: bool, arguments: dict[str, Any]
+    ) -> None:
+        """Refuse a consumer: SoftError 406 for its arguments, HardError 540 with a shared prefetch window.
+
+        RabbitMQ differs: `exclusive` keeps nobody out. Source: ``quorum/exclusive-consumer``.
+        """
+        args.check_consumer_arguments(self.name, self.vhost.name, arguments)
+        if channel.limiter is not None:
+            raise unsupported.global_qos(self)
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer in. Deliveries to it follow the reply to basic.consume."""
+        if consumer.ack_required and not consumer.prefetch_count:
+            consumer.credit = LARGEST_WINDOW
+        self.ring.add(consumer)
+        self.node.later(self.dispatch)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer go; it counts until nothing is left unacknowledged of what it got."""
+        super().remove_consumer(consumer)
+        self.lease.used()
+
+    # -- restart and the end
+
+    def forget_consumers(self) -> None:
+        """All links are dead: nobody consumes any more, and nobody is told."""
+        self.ring = self._new_ring(single_active=self.ring.single_active)
+
+    def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
+        """Come back with everything: what was held comes back when the node starts."""
+        self._rejoining = []
+        self._full = False
+
+    def stop(self) -> None:
+        """The node stops: no timer fires until it is back."""
+        super().stop()
+        if self._expiry_timer is not None:
+            self._expiry_timer.arm(None)
+
+    def start(self) -> None:
+        """The node is back: what was held comes back, and what expired meanwhile goes."""
+        self.lease.restart()
+        lost = list(self._held.values())
+        self._held.clear()
+        self._give_back(lost)
+        self._step()
+
+    def close(self) -> None:
+        """The queue is deleted."""
+        super().close()
+        self._order.clear()
+        self._held.clear()
+        if self._expiry_timer is not None:
+            self._expiry_timer.arm(None)
+
+    def check(self) -> None:
+        """Assert the queue's invariants."""
+        super().check()
+        self._order.check()
+        held = {delivery.position for delivery in self.node.unacked(self)}
+        assert held == set(self._held), f"{self!r} and the channels disagree about who holds what"
+        for position, each in self._held.items():
+            assert each.entry[0] == each.delivery.position == position, f"{each!r} is filed under {position}"
+        assert not self._rejoining, f"{self!r} has left consumers aside"
+        head = self._order.head()
+        now_ns = self.node.clock.now_ns
+        assert head is None or head[4] is None or head[4] > now_ns, f"{self!r} has an expired head"
+        assert head is None or not self.ring.ready, f"{self!r} has a ready message and a ready consumer"
+        above = is_above(self.settings, len(self._order), self._order.body_bytes)
+        assert not above or self._rejects_publishes, f"{self!r} is above its limit"
+
+
+def _by_holder(held: list[_Held]) -> list[list[_Held]]:
+    """Group messages as a channel settles them, one consumer after the other."""
+    groups: dict[Any, list[_Held]] = {}
+    for each in sorted(held, key=lambda each: each.settling_order):
+        groups.setdefault(each.holder, []).append(each)
+    return list(groups.values())
+
+
+def _counted(message: Message, returns: int) -> Message:
+    """Return the message as it is shown when it came back `returns` times."""
+    exchange, routing_key, body, properties, expires_ns = message
+    shown = dict(properties or {})
+    shown["headers"] = {**shown.get("headers", {}), "x-delivery-count": Int64(returns)}
+    return (exchange, routing_key, body, shown, expires_ns)
