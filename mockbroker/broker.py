@@ -338,6 +338,18 @@ class Broker:
         self.node.user(user)
         self.node.set_permissions(user, vhost, configure, write, read)
 
+    def set_alarm(self, resource: str) -> None:
+        """Be low on ``disk`` or ``memory``: a connection is blocked when it next publishes, and told so.
+
+        What a blocked connection sends waits; nothing is lost. Source: RabbitMQ documentation, "Memory and
+        Disk Alarms"; recorded area ``blocked``.
+        """
+        self.node.set_alarm(resource)
+
+    def clear_alarm(self, resource: str) -> None:
+        """Have enough again: when no alarm is left, blocked connections go on."""
+        self.node.clear_alarm(resource)
+
     # -- looking
 
     def list_queues(self, *columns: str, vhost: str = "/") -> list[dict[str, Any]]:

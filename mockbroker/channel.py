@@ -139,6 +139,8 @@ class Channel:
             return self._broker.enter(self._call, operation, *args, **kwargs)
         if not self._core.is_open:
             raise self._wrong_state()
+        if self._core.connection.is_blocked:
+            self.connection.await_unblocked()
         try:
             reply = operation(*args, **kwargs)
         except AMQPError as error:
@@ -146,6 +148,15 @@ class Channel:
         if self._node.work:
             self._node.drain()
         return reply
+
+    def _tell(self, operation: Callable[..., None], /, *args: Any) -> None:
+        """Do one operation that has no reply: what the broker does not read now waits."""
+        if get_ident() != self._broker.owner:
+            self._broker.enter(self._tell, operation, *args)
+        elif self._core.is_open and self._core.connection.is_blocked:
+            self._hold(operation, *args)
+        else:
+            self._call(operation, *args)
 
     def _wrong_state(self) -> exceptions.AMQPError:
         return exceptions.ChannelWrongStateError("Channel is closed.")
@@ -196,21 +207,37 @@ class Channel:
             body = _encoded(body)
         if properties is not None:
             properties = snapshot(properties)
-        try:
-            core.basic_publish(exchange, routing_key, body, properties, mandatory)
-        except AMQPError as error:
-            raise self._refused(error) from None
-        except (TypeError, AttributeError):
-            check_short_string("exchange", exchange)
-            check_short_string("routing_key", routing_key)
-            raise
-        if self._node.work:
-            self._node.drain()
+        if self._node.alarms and core.connection.block():
+            self._hold(core.basic_publish, exchange, routing_key, body, properties, mandatory)
+        else:
+            try:
+                core.basic_publish(exchange, routing_key, body, properties, mandatory)
+            except AMQPError as error:
+                raise self._refused(error) from None
+            except TypeError:
+                check_short_string("exchange", exchange)
+                check_short_string("routing_key", routing_key)
+                raise
+            if self._node.work:
+                self._node.drain()
         if core.confirming:
             self._await_confirm()
 
+    def _hold(self, operation: Callable[..., Any], /, *args: Any) -> None:
+        """Keep what the broker does not read while the connection is blocked; it is done afterwards."""
+        self.connection.held.append((self._do_held, (operation, *args)))
+
+    def _do_held(self, operation: Callable[..., Any], /, *args: Any) -> None:
+        """Do what was held; what is refused closes the channel, and the next call says so."""
+        if self._core.is_open:
+            try:
+                operation(*args)
+            except AMQPError as error:
+                self._refused(error)
+
     def _await_confirm(self) -> None:
         sink = self._sink
+        self.connection.await_unblocked()
         self._node.input_drained()
         returned, sink.returned_messages = sink.returned_messages, []
         nacked, sink.nacked_tags = sink.nacked_tags, []
@@ -428,6 +455,9 @@ class Channel:
         core = self._core
         if not core.is_open:
             raise self._wrong_state()
+        if core.connection.is_blocked:
+            self._hold(core.basic_ack, delivery_tag, multiple)
+            return
         try:
             core.basic_ack(delivery_tag, multiple)
         except AMQPError as error:
@@ -437,11 +467,11 @@ class Channel:
 
     def basic_nack(self, delivery_tag: int = 0, multiple: bool = False, requeue: bool = True) -> None:
         """Return a delivery to its place (`requeue`), or drop it; with `multiple` all up to it."""
-        self._call(self._core.basic_nack, delivery_tag, multiple, requeue)
+        self._tell(self._core.basic_nack, delivery_tag, multiple, requeue)
 
     def basic_reject(self, delivery_tag: int = 0, requeue: bool = True) -> None:
         """Return a delivery to its place in the queue (`requeue`), or drop it."""
-        self._call(self._core.basic_reject, delivery_tag, requeue)
+        self._tell(self._core.basic_reject, delivery_tag, requeue)
 
     def basic_recover(self, requeue: bool = False) -> None:
         """Have everything that is unacknowledged delivered again. RabbitMQ wants `requeue` (else 540)."""

@@ -9,6 +9,7 @@ Read next: ``channel.py``, ``broker.py``.
 from __future__ import annotations
 
 from _thread import get_ident
+from collections import deque
 
 from mockbroker import exceptions
 from mockbroker.channel import Channel, _callable
@@ -54,9 +55,12 @@ class Connection:
         self.inbox = Inbox(broker.server.order)
         self.close_reason: exceptions.AMQPError | None = None
         self._timers: dict[Timer, None] = {}
+        self._has_left = False
         self._channels: dict[int, Channel] = {}
         self._on_blocked: list[Callable[..., object]] = []
         self._on_unblocked: list[Callable[..., object]] = []
+        self.held: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        """What the program sent while the connection was blocked: the broker reads it afterwards."""
         node = broker.node
         announced = {
             "product": "mockbroker",
@@ -89,8 +93,28 @@ class Connection:
         self.inbox.put((self._tell, (self._on_blocked, reason)))
 
     def unblocked(self) -> None:
-        """connection.unblocked."""
+        """connection.unblocked: what was held goes on."""
         self.inbox.put((self._tell, (self._on_unblocked,)))
+        self.broker.node.later(self._go_on)
+
+    def _go_on(self) -> None:
+        while self.held and not self.core.is_blocked:
+            call, args = self.held.popleft()
+            call(*args)
+
+    def await_unblocked(self) -> None:
+        """Let time pass until the broker reads from this connection again, serving everybody.
+
+        Raises `WouldBlockForever` when nothing that is scheduled ends the alarm, `ReentrancyError` in a
+        callback.
+        """
+        if self.core.is_blocked:
+            self.broker.wait(
+                lambda: not self.core.is_blocked,
+                None,
+                f"connection {self.core.name} is blocked: the broker reads nothing from it while it is "
+                f"low on {' & '.join(self.broker.node.alarms)}",
+            )
 
     def refused(self, error: AMQPError) -> exceptions.AMQPError:
         """An operation was refused in a way that closes the connection: close it; return the exception
@@ -141,15 +165,15 @@ class Connection:
     @property
     def is_open(self) -> bool:
         """Whether the connection can be used."""
-        return self.core.is_open
+        return self.core.is_open and not self._has_left
 
     @property
     def is_closed(self) -> bool:
         """The opposite of `is_open`."""
-        return not self.core.is_open
+        return not self.is_open
 
     def _check_open(self) -> None:
-        if not self.core.is_open:
+        if not self.is_open:
             raise exceptions.ConnectionWrongStateError("Connection is closed.")
 
     # -- time
@@ -192,7 +216,7 @@ class Connection:
 
     def check_alive(self) -> None:
         """Raise why the connection is closed, if it is: for those who wait on it."""
-        if not self.core.is_open:
+        if not self.is_open:
             raise self.close_reason or exceptions.ConnectionWrongStateError("Connection is closed.")
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
@@ -254,10 +278,7 @@ class Connection:
             self.broker.enter(self.close, reply_code, reply_text)
             return
         self._check_open()
-        self.core.close()
-        self.broker.node.drain()
-        self.close_reason = exceptions.ConnectionClosedByClient(reply_code, reply_text)
-        self._ended()
+        self._leave(exceptions.ConnectionClosedByClient(reply_code, reply_text))
 
     def drop(self) -> None:
         """Let the link die without a goodbye, as when a worker's process is killed. Dropping it again does
@@ -265,10 +286,22 @@ class Connection:
         if get_ident() != self.broker.owner:
             self.broker.enter(self.drop)
             return
-        self.core.drop()
-        self.broker.node.drain()
-        self.close_reason = exceptions.StreamLostError("the link was dropped")
+        if self.is_open:
+            self._leave(exceptions.StreamLostError("the link was dropped"))
+
+    def _leave(self, reason: exceptions.AMQPError) -> None:
+        """End the connection; one that is blocked ends once the broker has read what the program had sent."""
+        self.close_reason = reason
         self._ended()
+        if self.core.is_blocked:
+            self._has_left = True
+            for channel in self.core.channels.values():
+                for consumer in channel.consumers.values():
+                    consumer.context = None  # nobody is there to see a delivery
+            self.held.append((self.core.close, ()))
+        else:
+            self.core.close()
+        self.broker.node.drain()
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ from mockbroker.core import arguments as args
 from mockbroker.core import refusals, replies
 from mockbroker.core.declarations import Declarations
 from mockbroker.core.dispatch import Consumer, Limiter
-from mockbroker.message import Delivery, GetOk, is_persistent
+from mockbroker.message import Delivery, GetOk, check_short_string, is_persistent
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ class BrokerChannel(Declarations):
         mandatory: bool,
         immediate: bool,
     ) -> None:
+        check_short_string("exchange", exchange)
+        check_short_string("routing_key", routing_key)
         if immediate:
             raise refusals.not_implemented("immediate=true")
         if len(body) > self.node.max_message_bytes:
