@@ -11,11 +11,19 @@ Read next: ``http_requests.py``, ``core/administration.py``.
 
 from __future__ import annotations
 
-import base64
-import hashlib
+import html
 from typing import TYPE_CHECKING, Any
 
-from mockbroker.admin import columns
+from mockbroker.admin.definitions import (
+    given_password,
+    permission_rows,
+    policy_row,
+    set_metadata,
+    topic_permission_rows,
+    user_row,
+    vhost_row,
+    words,
+)
 from mockbroker.admin.http_requests import Page, Request, Route, Row, bad_request, not_found
 from mockbroker.errors import PolicyError
 
@@ -24,28 +32,7 @@ if TYPE_CHECKING:
     from mockbroker.core.policies import Policy
     from mockbroker.core.vhost import VHost
 
-_SALT_BYTES = 4
-
-
 # Virtual hosts
-
-
-def vhost_row(vhost: VHost) -> Row:
-    """Return a virtual host as the API shows it."""
-    shown = {name: column(vhost) for name, column in columns.VHOST.columns.items()}
-    metadata = {"description": shown["description"], "tags": shown["tags"]}
-    if shown["default_queue_type"] != "undefined":
-        metadata["default_queue_type"] = shown["default_queue_type"]
-    ready = sum(queue.ready_count for queue in vhost.queues.values())
-    unacked = sum(vhost.node.unacked_count(queue) for queue in vhost.queues.values())
-    return {
-        **shown,
-        "metadata": metadata,
-        "cluster_state": {"rabbit@localhost": "running"},
-        "messages": ready + unacked,
-        "messages_ready": ready,
-        "messages_unacknowledged": unacked,
-    }
 
 
 def list_vhosts(request: Request) -> Page:
@@ -63,30 +50,13 @@ def put_vhost(request: Request, name: str) -> Any:
     body = request.body()
     is_new = name not in request.node.vhosts
     vhost = request.node.add_vhost(name)
-    set_metadata(vhost, body)
+    try:
+        set_metadata(vhost, body)
+    except ValueError as error:
+        raise bad_request(str(error)) from None
     if is_new:
         request.node.set_permissions(request.user.name, name, ".*", ".*", ".*")
     return (201, None, {}) if is_new else None
-
-
-def set_metadata(vhost: VHost, body: Row) -> None:
-    """Keep what a definition says of a virtual host itself."""
-    if "description" in body:
-        vhost.metadata["description"] = str(body["description"])
-    if "tags" in body:
-        vhost.metadata["tags"] = words(body["tags"])
-    kind = body.get("default_queue_type", "undefined")
-    if kind in ("classic", "quorum", "stream"):
-        vhost.default_queue_type = kind
-
-
-def words(given: Any) -> list[str]:
-    """Return tags, which come as a list or as text with commas."""
-    if isinstance(given, str):
-        given = given.split(",")
-    if not isinstance(given, list):
-        raise bad_request("tags must be a list or a text with commas")
-    return [str(word).strip() for word in given if str(word).strip()]
 
 
 def delete_vhost(request: Request, name: str) -> None:
@@ -100,49 +70,10 @@ def permissions_in(request: Request, name: str) -> Page:
     """Who may do what in a virtual host."""
     if name not in request.node.vhosts:
         raise not_found()
-    return Page([row for row in permission_rows(request) if row["vhost"] == name])
+    return Page([row for row in permission_rows(request.node) if row["vhost"] == name])
 
 
 # Users
-
-
-def password_hash(user: User) -> str:
-    """Return the salted hash of a user's password, in RabbitMQ's form; the salt is made of the name."""
-    if user.password is None:
-        return ""
-    if isinstance(user.password, HashedPassword):
-        return str(user.password)
-    salt = hashlib.sha256(user.name.encode()).digest()[:_SALT_BYTES]
-    return base64.b64encode(salt + hashlib.sha256(salt + user.password.encode()).digest()).decode()
-
-
-class HashedPassword(str):
-    """A password of which only the salted SHA-256 hash is known; it equals the password itself."""
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, HashedPassword) or not isinstance(other, str):
-            return str.__eq__(self, other) if isinstance(other, str) else NotImplemented
-        raw = base64.b64decode(self)
-        salt = raw[:_SALT_BYTES]
-        return raw[_SALT_BYTES:] == hashlib.sha256(salt + other.encode()).digest()
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    __hash__ = str.__hash__
-
-
-def user_row(user: User) -> Row:
-    """Return a user as the API shows it."""
-    return {
-        "name": user.name,
-        "password_hash": password_hash(user),
-        "hashing_algorithm": "rabbit_password_hashing_sha256",
-        "tags": list(user.tags),
-        "limits": dict(user.limits),
-    }
 
 
 def list_users(request: Request) -> Page:
@@ -173,25 +104,12 @@ def put_user(request: Request, name: str) -> Any:
     if "tags" not in body:
         raise bad_request("tags_not_present")
     is_new = name not in request.node.users
-    request.node.set_user(name, given_password(body), tuple(words(body["tags"])))
-    return (201, None, {}) if is_new else None
-
-
-def given_password(body: Row) -> str | None:
-    """Return the password of a request or definition; None lets nobody in.
-
-    Raises HttpError 400 for a hash that is none.
-    """
-    if "password" in body:
-        return str(body["password"])
-    text = str(body.get("password_hash", ""))
-    if not text:
-        return None
     try:
-        base64.b64decode(text, validate=True)
-    except ValueError:
-        raise bad_request("password_hash is not base64") from None
-    return HashedPassword(text)
+        password, tags = given_password(body), tuple(words(body["tags"]))
+    except ValueError as error:
+        raise bad_request(str(error)) from None
+    request.node.set_user(name, password, tags)
+    return (201, None, {}) if is_new else None
 
 
 def delete_user(request: Request, name: str) -> None:
@@ -216,35 +134,20 @@ def whoami(request: Request) -> Row:
 # Permissions
 
 
-def permission_rows(request: Request) -> list[Row]:
-    """Return every permission of every user."""
-    return [
-        {
-            "user": name,
-            "vhost": vhost,
-            "configure": granted.configure,
-            "write": granted.write,
-            "read": granted.read,
-        }
-        for name, user in sorted(request.node.users.items())
-        for vhost, granted in sorted(user.permissions.items())
-    ]
-
-
 def list_permissions(request: Request) -> Page:
     """Who may do what where."""
-    return Page(permission_rows(request))
+    return Page(permission_rows(request.node))
 
 
 def permissions_of(request: Request, name: str) -> Page:
     """What a user may do."""
     _user(request, name)
-    return Page([row for row in permission_rows(request) if row["user"] == name])
+    return Page([row for row in permission_rows(request.node) if row["user"] == name])
 
 
 def show_permission(request: Request, vhost: str, name: str) -> Row:
     """What a user may do in a virtual host."""
-    for row in permission_rows(request):
+    for row in permission_rows(request.node):
         if (row["vhost"], row["user"]) == (vhost, name):
             return row
     raise not_found()
@@ -271,36 +174,29 @@ def delete_permission(request: Request, vhost: str, name: str) -> None:
     request.node.clear_permissions(name, vhost)
 
 
-def topic_permission_rows(request: Request) -> list[Row]:
-    """Return every topic permission of every user."""
-    return [
-        {"user": name, "vhost": vhost, "exchange": exchange, "write": write, "read": read}
-        for name, user in sorted(request.node.users.items())
-        for (vhost, exchange), (write, read) in sorted(user.topic_permissions.items())
-    ]
-
-
 def list_topic_permissions(request: Request) -> Page:
     """Who may use which routing keys where."""
-    return Page(topic_permission_rows(request))
+    return Page(topic_permission_rows(request.node))
 
 
 def topic_permissions_of(request: Request, name: str) -> Page:
     """Which routing keys a user may use."""
     _user(request, name)
-    return Page([row for row in topic_permission_rows(request) if row["user"] == name])
+    return Page([row for row in topic_permission_rows(request.node) if row["user"] == name])
 
 
 def topic_permissions_in(request: Request, name: str) -> Page:
     """Who may use which routing keys in a virtual host."""
     if name not in request.node.vhosts:
         raise not_found()
-    return Page([row for row in topic_permission_rows(request) if row["vhost"] == name])
+    return Page([row for row in topic_permission_rows(request.node) if row["vhost"] == name])
 
 
 def show_topic_permissions(request: Request, vhost: str, name: str) -> list[Row]:
     """Which routing keys a user may use in a virtual host."""
-    rows = [row for row in topic_permission_rows(request) if (row["vhost"], row["user"]) == (vhost, name)]
+    rows = [
+        row for row in topic_permission_rows(request.node) if (row["vhost"], row["user"]) == (vhost, name)
+    ]
     if not rows:
         raise not_found()
     return rows
@@ -374,18 +270,6 @@ def _accepted(change: Any, *args: Any, **kwargs: Any) -> None:
 # Policies
 
 
-def policy_row(vhost: str, policy: Policy) -> Row:
-    """Return a policy as the API shows it."""
-    return {
-        "vhost": vhost,
-        "name": policy.name,
-        "pattern": policy.pattern,
-        "apply-to": policy.apply_to,
-        "definition": policy.definition,
-        "priority": policy.priority,
-    }
-
-
 def _is_operator(request: Request) -> bool:
     return request.path_head == "operator-policies"
 
@@ -412,22 +296,20 @@ def put_policy(request: Request, vhost: str, name: str) -> Any:
     """Set a policy."""
     body = request.body("pattern", "definition")
     is_new = name not in _book(request, request.vhost(vhost))
-    set_policy(request, vhost, {**body, "name": name}, operator=_is_operator(request))
+    try:
+        request.node.set_policy(
+            vhost,
+            name,
+            body["pattern"],
+            body["definition"],
+            body.get("priority", 0),
+            body.get("apply-to", "all"),
+            operator=_is_operator(request),
+        )
+    except PolicyError as error:
+        # This page of the real API escapes what it shows; the others do not.
+        raise bad_request(html.escape(str(error.reason), quote=False)) from None
     return (201, None, {}) if is_new else None
-
-
-def set_policy(request: Request, vhost: str, body: Row, *, operator: bool) -> None:
-    """Set a policy of a request or definition. Raises HttpError 400 for one that is not accepted."""
-    _accepted(
-        request.node.set_policy,
-        vhost,
-        body["name"],
-        body["pattern"],
-        body["definition"],
-        body.get("priority", 0),
-        body.get("apply-to", "all"),
-        operator=operator,
-    )
 
 
 def delete_policy(request: Request, vhost: str, name: str) -> None:

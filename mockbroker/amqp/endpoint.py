@@ -157,8 +157,8 @@ class Link:
 class Endpoint:
     """A broker's AMQP 0-9-1 port, open from construction until `close`; a context manager.
 
-    `port` 0 picks a free one. With `management` (True, or a port number) the management HTTP API listens
-    beside it.
+    `port` 0 picks a free one. With `management` the management HTTP API listens beside it, on
+    `management_port` (0: a free one).
 
     Raises OSError that says which port is in use; ValueError for a host that is not this machine's own,
     unless `allow_remote`.
@@ -169,8 +169,9 @@ class Endpoint:
         broker: Broker,
         host: str = "127.0.0.1",
         port: int = 0,
-        management: bool | int = False,
+        management: bool = False,
         *,
+        management_port: int = 0,
         allow_remote: bool = False,
     ) -> None:
         if not allow_remote and not is_loopback(host):
@@ -197,7 +198,7 @@ class Endpoint:
         self._grace_s = GRACE_S
         self._management: ManagementServer | None = None
         if management:
-            self._start_management(0 if management is True else management)
+            self._start_management(management_port)
         name = f"mockbroker-endpoint-{self.port}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from mockbroker.core.access import User
     from mockbroker.core.node import Node
-
     from mockbroker.rules import Rules
     from mockbroker.values import Table
 

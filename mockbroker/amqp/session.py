@@ -327,6 +327,9 @@ class Session:
         )
         self._conversation = conversation
         self._cancel_timeout()
+        _log.info(
+            "connection %s: user '%s' opened virtual host '%s'", self._name, handshake.user.name, virtual_host
+        )
         self.send(0, "connection.open-ok", {})
         self._node.drain()
 
@@ -609,6 +612,7 @@ class Session:
         if self._conversation is not None and self._conversation.state is not CLOSED:
             self._conversation.lost()
         self._incoming.clear()
+        _log.info("connection %s closed", self._name)
         self._hang_up()
 
     def _set_timeout(self, seconds: int) -> None:

@@ -1,0 +1,374 @@
+"""Definitions: everything that is declared, as one JSON object, out and in.
+
+Owns: the shape of RabbitMQ's definitions, of the whole broker and of one virtual host, and of the users,
+permissions and policies in them.
+Refuses to know: messages, which are no definitions, and where the JSON comes from.
+
+Exclusive queues and what the server declares itself are left out. Coming in, what is there already stays as
+it is.
+
+Source: RabbitMQ documentation, "Schema Definition Export and Import"; the answers of RabbitMQ 3.10.8 and
+4.0.5.
+
+Read next: ``http_definitions.py``, ``listings.py``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from mockbroker.admin import columns, listings
+from mockbroker.errors import AMQPError, PolicyError
+
+if TYPE_CHECKING:
+    from mockbroker.core.access import User
+    from mockbroker.core.node import Node
+    from mockbroker.core.policies import Policy
+    from mockbroker.core.vhost import VHost
+
+Row = dict[str, Any]
+
+_SALT_BYTES = 4
+_QUEUE = ("name", "durable", "auto_delete", "arguments")
+_EXCHANGE = ("name", "type", "durable", "auto_delete", "internal", "arguments")
+_BINDING = ("source_name", "destination_name", "destination_kind", "routing_key", "arguments")
+
+
+def _queues(vhost: VHost) -> list[Row]:
+    rows = listings.list_queues(vhost.node, vhost.name, _QUEUE)
+    return [row for row in rows if vhost.queues[row["name"]].exclusive_to is None]
+
+
+def _exchanges(vhost: VHost) -> list[Row]:
+    rows = listings.list_exchanges(vhost.node, vhost.name, _EXCHANGE)
+    return [row for row in rows if row["name"] and not row["name"].startswith("amq.")]
+
+
+def _bindings(vhost: VHost) -> list[Row]:
+    exclusive = {name for name, queue in vhost.queues.items() if queue.exclusive_to is not None}
+    return [
+        {
+            "source": row["source_name"],
+            "destination": row["destination_name"],
+            "destination_type": row["destination_kind"],
+            "routing_key": row["routing_key"],
+            "arguments": row["arguments"],
+        }
+        for row in listings.list_bindings(vhost.node, vhost.name, _BINDING)
+        if row["source_name"]
+        and (row["destination_kind"] != "queue" or row["destination_name"] not in exclusive)
+    ]
+
+
+def _policies(vhost: VHost) -> list[Row]:
+    return [policy_row(vhost.name, policy) for policy in vhost.policies.values()]
+
+
+def _parameters(vhost: VHost) -> list[Row]:
+    limits = {"value": dict(vhost.limits), "vhost": vhost.name, "component": "vhost-limits", "name": "limits"}
+    operator = [
+        {
+            "value": {key: row[key] for key in ("pattern", "definition", "priority", "apply-to")},
+            "vhost": vhost.name,
+            "component": "operator_policy",
+            "name": row["name"],
+        }
+        for row in (policy_row(vhost.name, policy) for policy in vhost.operator_policies.values())
+    ]
+    return ([limits] if vhost.limits else []) + operator
+
+
+_PARTS: dict[str, Any] = {
+    "parameters": _parameters,
+    "policies": _policies,
+    "queues": _queues,
+    "exchanges": _exchanges,
+    "bindings": _bindings,
+}
+_VHOST_KEYS = ("name", "description", "tags", "default_queue_type", "metadata")
+
+
+# What things look like
+
+
+def vhost_row(vhost: VHost) -> Row:
+    """Return a virtual host as the API shows it."""
+    shown = {name: column(vhost) for name, column in columns.VHOST.columns.items()}
+    metadata = {"description": shown["description"], "tags": shown["tags"]}
+    if shown["default_queue_type"] != "undefined":
+        metadata["default_queue_type"] = shown["default_queue_type"]
+    ready = sum(queue.ready_count for queue in vhost.queues.values())
+    unacked = sum(vhost.node.unacked_count(queue) for queue in vhost.queues.values())
+    return {
+        **shown,
+        "metadata": metadata,
+        "cluster_state": {"rabbit@localhost": "running"},
+        "messages": ready + unacked,
+        "messages_ready": ready,
+        "messages_unacknowledged": unacked,
+    }
+
+
+def set_metadata(vhost: VHost, body: Row) -> None:
+    """Keep what a definition says of a virtual host itself."""
+    if "description" in body:
+        vhost.metadata["description"] = str(body["description"])
+    if "tags" in body:
+        vhost.metadata["tags"] = words(body["tags"])
+    kind = body.get("default_queue_type", "undefined")
+    if kind in ("classic", "quorum", "stream"):
+        vhost.default_queue_type = kind
+
+
+def words(given: Any) -> list[str]:
+    """Return tags, which come as a list or as text with commas."""
+    if isinstance(given, str):
+        given = given.split(",")
+    if not isinstance(given, list):
+        raise ValueError("tags must be a list or a text with commas")
+    return [str(word).strip() for word in given if str(word).strip()]
+
+
+def password_hash(user: User) -> str:
+    """Return the salted hash of a user's password, in RabbitMQ's form; the salt is made of the name."""
+    if user.password is None:
+        return ""
+    if isinstance(user.password, HashedPassword):
+        return str(user.password)
+    salt = hashlib.sha256(user.name.encode()).digest()[:_SALT_BYTES]
+    return base64.b64encode(salt + hashlib.sha256(salt + user.password.encode()).digest()).decode()
+
+
+class HashedPassword(str):
+    """A password of which only the salted SHA-256 hash is known; it equals the password itself."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, HashedPassword) or not isinstance(other, str):
+            return str.__eq__(self, other) if isinstance(other, str) else NotImplemented
+        raw = base64.b64decode(self)
+        salt = raw[:_SALT_BYTES]
+        return raw[_SALT_BYTES:] == hashlib.sha256(salt + other.encode()).digest()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
+def user_row(user: User) -> Row:
+    """Return a user as the API shows it."""
+    return {
+        "name": user.name,
+        "password_hash": password_hash(user),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": list(user.tags),
+        "limits": dict(user.limits),
+    }
+
+
+def given_password(body: Row) -> str | None:
+    """Return the password that a definition has; None lets nobody in.
+
+    Raises ValueError for a hash that is none.
+    """
+    if "password" in body:
+        return str(body["password"])
+    text = str(body.get("password_hash", ""))
+    if not text:
+        return None
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("password_hash is not base64") from None
+    return HashedPassword(text)
+
+
+def permission_rows(node: Node) -> list[Row]:
+    """Return every permission of every user."""
+    return [
+        {
+            "user": name,
+            "vhost": vhost,
+            "configure": granted.configure,
+            "write": granted.write,
+            "read": granted.read,
+        }
+        for name, user in sorted(node.users.items())
+        for vhost, granted in sorted(user.permissions.items())
+    ]
+
+
+def topic_permission_rows(node: Node) -> list[Row]:
+    """Return every topic permission of every user."""
+    return [
+        {"user": name, "vhost": vhost, "exchange": exchange, "write": write, "read": read}
+        for name, user in sorted(node.users.items())
+        for (vhost, exchange), (write, read) in sorted(user.topic_permissions.items())
+    ]
+
+
+def policy_row(vhost: str, policy: Policy) -> Row:
+    """Return a policy as the API shows it."""
+    return {
+        "vhost": vhost,
+        "name": policy.name,
+        "pattern": policy.pattern,
+        "apply-to": policy.apply_to,
+        "definition": policy.definition,
+        "priority": policy.priority,
+    }
+
+
+# Out
+
+
+def _head(node: Node) -> Row:
+    version = node.rules.version
+    return {
+        "rabbit_version": version,
+        "rabbitmq_version": version,
+        "product_name": "RabbitMQ",
+        "product_version": version,
+    }
+
+
+def export(node: Node, vhost: str | None = None) -> Row:
+    """Return the definitions of a node, or of one virtual host. Raises ValueError for an unknown one."""
+    if vhost is not None:
+        return _export_vhost(node.vhost(vhost))
+    hosts = list(node.vhosts.values())
+    return {
+        **_head(node),
+        "rabbitmq_definition_format": "cluster",
+        "users": [user_row(user) for user in node.users.values()],
+        "vhosts": [{key: vhost_row(host)[key] for key in _VHOST_KEYS} for host in hosts],
+        "permissions": permission_rows(node),
+        "topic_permissions": topic_permission_rows(node),
+        "global_parameters": [],
+        **{
+            part: [{"vhost": host.name, **row} for host in hosts for row in rows(host)]
+            for part, rows in _PARTS.items()
+        },
+    }
+
+
+def _export_vhost(host: VHost) -> Row:
+    parts = {part: [_without_vhost(row) for row in rows(host)] for part, rows in _PARTS.items()}
+    return {
+        **_head(host.node),
+        "rabbitmq_definition_format": "single_virtual_host",
+        "original_vhost_name": host.name,
+        **{key: vhost_row(host)[key] for key in ("metadata", "description", "default_queue_type")},
+        "limits": [],
+        **parts,
+    }
+
+
+def _without_vhost(row: Row) -> Row:
+    return {key: value for key, value in row.items() if key != "vhost"}
+
+
+# In
+
+
+def load(node: Node, definitions: Row, vhost: str | None = None) -> None:
+    """Put definitions into a node; with `vhost` into that virtual host, whatever they say.
+
+    What is there already stays. Raises ValueError that names the first definition that is not accepted;
+    those before it stay.
+    """
+    if vhost is None:
+        _load_vhosts_and_users(node, definitions)
+    for section, declare in _LOADERS.items():
+        for row in definitions.get(section, ()):
+            try:
+                name = vhost if vhost is not None else row.get("vhost", "/")
+                declare(node.vhost(name), row)
+            except (AMQPError, PolicyError, ValueError, TypeError, KeyError) as error:
+                reason = getattr(error, "reason", None) or str(error) or repr(error)
+                raise ValueError(f"{section}: {json.dumps(row)}: {reason}") from None
+    node.drain()
+
+
+def _load_vhosts_and_users(node: Node, definitions: Row) -> None:
+    try:
+        for row in definitions.get("users", ()):
+            user = node.set_user(row["name"], given_password(row), tuple(words(row.get("tags", []))))
+            user.limits.update(row.get("limits") or {})
+        for row in definitions.get("vhosts", ()):
+            set_metadata(node.add_vhost(row["name"]), {**row.get("metadata", {}), **row})
+        for row in definitions.get("permissions", ()):
+            node.set_permissions(row["user"], row["vhost"], row["configure"], row["write"], row["read"])
+        for row in definitions.get("topic_permissions", ()):
+            node.set_topic_permissions(row["user"], row["vhost"], row["exchange"], row["write"], row["read"])
+    except (PolicyError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"users, vhosts or permissions: {error!r}") from None
+
+
+def _load_parameter(vhost: VHost, row: Row) -> None:
+    node, component, value = vhost.node, row["component"], row["value"]
+    if component == "vhost-limits":
+        for name, limit in dict(value).items():
+            node.set_vhost_limit(vhost.name, name, limit)
+    elif component == "operator_policy":
+        _load_policy(vhost, {**value, "name": row["name"]}, operator=True)
+
+
+def _load_policy(vhost: VHost, row: Row, *, operator: bool = False) -> None:
+    vhost.node.set_policy(
+        vhost.name,
+        row["name"],
+        row["pattern"],
+        row["definition"],
+        row.get("priority", 0),
+        row.get("apply-to", "all"),
+        operator=operator,
+    )
+
+
+def _load_exchange(vhost: VHost, row: Row) -> None:
+    if row["name"] not in vhost.exchanges:
+        vhost.declare_exchange(
+            row["name"],
+            row["type"],
+            durable=bool(row.get("durable", False)),
+            auto_delete=bool(row.get("auto_delete", False)),
+            internal=bool(row.get("internal", False)),
+            arguments=row.get("arguments", {}),
+        )
+
+
+def _load_queue(vhost: VHost, row: Row) -> None:
+    if row["name"] not in vhost.queues:
+        vhost.declare_queue(
+            row["name"],
+            durable=bool(row.get("durable", False)),
+            exclusive_to=None,
+            auto_delete=bool(row.get("auto_delete", False)),
+            arguments=row.get("arguments", {}),
+        )
+
+
+def _load_binding(vhost: VHost, row: Row) -> None:
+    source = vhost.exchange(row["source"])
+    destination: Any = (
+        vhost.queue(row["destination"])
+        if row["destination_type"] == "queue"
+        else vhost.exchange(row["destination"])
+    )
+    vhost.bind(source, destination, row["routing_key"], row.get("arguments", {}))
+
+
+# In the order in which they build on one another.
+_LOADERS = {
+    "exchanges": _load_exchange,
+    "queues": _load_queue,
+    "bindings": _load_binding,
+    "policies": _load_policy,
+    "parameters": _load_parameter,
+}
