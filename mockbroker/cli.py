@@ -37,6 +37,8 @@ COMMANDS: dict[str, _Command] = {
     "demo": _Command(
         "mockbroker.teach.demo", "play the work-queue tutorial in virtual time", intermixed=True
     ),
+    "serve": _Command("mockbroker.amqp.serve", "be a broker for programs in other processes"),
+    "ctl": _Command("mockbroker.admin.remote", "run a command of rabbitmqctl on a broker that is served"),
     "simulate": _Command("mockbroker.sim.command", "run programs of your own, unmodified, in virtual time"),
     "repl": _Command("mockbroker.teach.repl", "open Python's prompt with a broker ready"),
 }

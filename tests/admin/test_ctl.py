@@ -360,7 +360,13 @@ def test_queues_are_purged_and_deleted(rules: str) -> None:
     [
         (
             "rabbitmq-3.10",
-            ("Queue is not empty", "Queue is in use", "JSON decoding error. Reason: badarg", "not_found"),
+            (
+                "Queue is not empty",
+                "Queue is in use",
+                "JSON decoding error. Reason: badarg",
+                "not_found",
+                "invalid_queue_type",
+            ),
         ),
         (
             "rabbitmq-4.0",
@@ -369,6 +375,7 @@ def test_queues_are_purged_and_deleted(rules: str) -> None:
                 "{:amqp_error, :precondition_failed, ~c\"queue 'task_queue' in vhost '/' in use\", :none}",
                 'Could not parse JSON document: {error,{failed_to_decode_json,<<"{">>}}',
                 "Object (queue, stream, exchange, etc) was not found",
+                '{:error, :invalid_queue_type, "x"}',
             ),
         ),
     ],
@@ -381,6 +388,7 @@ def test_complaints_that_versions_word_differently(rules: str, texts: tuple[str,
             "delete_queue task_queue -u",
             "set_policy x ^x {",
             "purge_queue nosuch",
+            "add_vhost blue --default-queue-type x",
         ),
         texts,
         strict=True,
@@ -454,6 +462,7 @@ def test_status() -> None:
             "status extra",
             "Error (argument validation): too many arguments.\nArguments given:\n\tstatus extra",
         ),
+        ("add_user '' x", "Error (argument validation): Bad argument: user cannot be an empty string"),
         ("delete_vhost nosuch", "Virtual host 'nosuch' does not exist"),
         ("add_user guest x", 'Error:\nUser "guest" already exists'),
         ("delete_user nosuch", 'Error:\nUser "nosuch" does not exist'),
