@@ -7,11 +7,10 @@ import dataclasses
 import json
 import platform
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.cases import chosen
-from benchmarks.peers import PEERS
+from benchmarks.peers import PEERS, is_installed
 from benchmarks.runner import HEADING, compare, is_right
 from benchmarks.single import LIMIT
 from benchmarks.startup import import_ms, isolated_test_ms
@@ -38,7 +37,7 @@ def arguments() -> argparse.Namespace:
         options.cases = chosen(options.only)
     except ValueError as error:
         parser.error(f"--only: {error}")
-    installed = [name for name, peer in PEERS.items() if find_spec(peer.package)]
+    installed = [name for name, peer in PEERS.items() if is_installed(peer.package)]
     options.peers = options.peers.split(",") if options.peers else installed
     for name in options.peers:
         if name not in {LIMIT, *PEERS}:

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
@@ -185,3 +187,8 @@ def share_of(peer_name: str, case: Case) -> float:
         if name in peer.unsupported:
             raise Unsupported(peer.unsupported[name])
     return next((peer.share[name] for name in names if name in peer.share), 1.0)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package can be imported; one that was imported already may hide where it came from."""
+    return package in sys.modules or find_spec(package) is not None

@@ -6,13 +6,12 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
 from benchmarks import limits
 from benchmarks.measure import cpu_seconds
-from benchmarks.peers import PEERS, KombuMemory, MockBroker
+from benchmarks.peers import PEERS, KombuMemory, MockBroker, is_installed
 from benchmarks.runner import ROOT
 from benchmarks.single import LIMIT
 from benchmarks.workloads import BODY
@@ -35,7 +34,7 @@ def interpreter_ms(program: str) -> float:
 
 def import_ms(repetitions: int) -> dict[str, float]:
     """CPU milliseconds of each import; those of a bare interpreter are taken off, and shown under ``""``."""
-    programs = {"": "pass"} | {name: f"import {name}" for name in IMPORTS if find_spec(name)}
+    programs = {"": "pass"} | {name: f"import {name}" for name in IMPORTS if is_installed(name)}
     times: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(repetitions):
         for name, program in programs.items():
@@ -76,5 +75,5 @@ def isolated_test_ms() -> Iterator[tuple[str, float]]:
     """CPU milliseconds of an isolated test, for the limit and each peer that is installed."""
     yield LIMIT, median_ms(lambda: limits.hello(1))
     for name, peer in PEERS.items():
-        if find_spec(peer.package):
+        if is_installed(peer.package):
             yield name, median_ms(lambda peer=peer: isolated_test(peer))

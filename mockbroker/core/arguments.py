@@ -239,6 +239,8 @@ def check_queue_arguments(name: str, vhost: str, arguments: dict[str, Any], rule
 
     Raises SoftError 406 with RabbitMQ's text for the first that is wrong.
     """
+    if not arguments:
+        return
     _check_queue_type(name, vhost, arguments)
     kind = queue_type_of(arguments)
     for argument in _TYPED:

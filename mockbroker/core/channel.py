@@ -443,6 +443,14 @@ class BrokerChannel(Declarations):
         self.node.later(self._settle, deliveries, REQUEUE)
 
     def _settle_tag(self, delivery_tag: int, multiple: bool, how: str) -> None:
+        if not multiple and self.transaction is None and self.limiter is None and self.watch is None:
+            delivery = self.unacked.pop(delivery_tag, None)
+            if delivery is None:
+                raise refusals.unknown_delivery_tag(delivery_tag)
+            if self.node.trace is not None:
+                self.node.trace.settled(self, delivery, how)
+            self._settle_in(delivery.queue, [delivery], how)
+            return
         deliveries = self._take(delivery_tag, multiple)
         if self.transaction is not None:
             self.transaction.settlements.append((how, deliveries))

@@ -13,7 +13,7 @@ from mockbroker.core import arguments as args
 from mockbroker.core import refusals
 from mockbroker.core.dispatch import Consumer, Ring
 from mockbroker.core.queues.expiry import Lease
-from mockbroker.core.queues.settings import Settings
+from mockbroker.core.queues.settings import NO_SETTINGS, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Queue:
         single = self.supports_single_active and self.arguments.get(args.SINGLE_ACTIVE_CONSUMER) is True
         self.ring = Ring(single_active=single)
         self.consumer_in_exclusive_use: Consumer | None = None
-        self.settings = Settings.of(self.arguments, {}, {})
+        self.settings = NO_SETTINGS
         self.is_deleted = False
         self.ready: Any = None
         """The ready messages of a classic queue, oldest first; made at the first message."""
@@ -104,8 +104,10 @@ class Queue:
 
     def apply_settings(self, settings: Settings) -> None:
         """Put new settings in force: at the declaration, and when a policy changes."""
+        renewed = settings.expires_ms is not None or self.settings.expires_ms is not None
         self.settings = settings
-        self.lease.renew()
+        if renewed:
+            self.lease.renew()
         for consumer in self.ring.all:
             consumer.channel.watch_for(self)
 

@@ -35,23 +35,26 @@ class Settings:
         "overflow",
     )
 
-    expires_ms: int | None
-    message_ttl_ms: int | None
-    max_length: int | None
-    max_length_bytes: int | None
-    delivery_limit: int | None
-    consumer_timeout_ms: int | None
-    dead_letter_exchange: str | None
-    dead_letter_routing_key: str | None
-    dead_letter_strategy: str | None
-    overflow: str | None
-    max_age: str | None
+    def __init__(self) -> None:
+        self.expires_ms: int | None = None
+        self.message_ttl_ms: int | None = None
+        self.max_length: int | None = None
+        self.max_length_bytes: int | None = None
+        self.delivery_limit: int | None = None
+        self.consumer_timeout_ms: int | None = None
+        self.dead_letter_exchange: str | None = None
+        self.dead_letter_routing_key: str | None = None
+        self.dead_letter_strategy: str | None = None
+        self.overflow: str | None = None
+        self.max_age: str | None = None
 
     @classmethod
     def of(
         cls, arguments: dict[str, Any], policy: dict[str, Any], operator_policy: dict[str, Any]
     ) -> Settings:
         """Put a queue's arguments and the definitions of its policies together."""
+        if not (arguments or policy or operator_policy):
+            return NO_SETTINGS
         settings = cls()
         for field, (argument, key) in _NUMBERS.items():
             given = (arguments.get(argument), policy.get(key), operator_policy.get(key))
@@ -94,3 +97,6 @@ _WORDS = {
     "overflow": (args.OVERFLOW, "overflow"),
     "max_age": (args.MAX_AGE, "max-age"),
 }
+
+NO_SETTINGS = Settings()
+"""What most queues have; they share it, and nothing changes it."""
