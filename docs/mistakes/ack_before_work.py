@@ -14,6 +14,7 @@ TASKS = [b"resize", b"rotate", b"crop"]
 
 
 def produce() -> None:
+    """Queue the work and leave."""
     connection = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     channel = connection.channel()
     channel.queue_declare("tasks")
@@ -23,6 +24,7 @@ def produce() -> None:
 
 
 def consume(callback) -> None:
+    """Wait for work, one message at a time."""
     connection = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     channel = connection.channel()
     channel.queue_declare("tasks")
@@ -32,6 +34,8 @@ def consume(callback) -> None:
 
 
 def careless_worker(done: list[bytes]) -> None:
+    """Tell the broker first, then work."""
+
     def callback(ch, method, properties, body):
         ch.basic_ack(method.delivery_tag)
         time.sleep(1)
@@ -41,6 +45,8 @@ def careless_worker(done: list[bytes]) -> None:
 
 
 def careful_worker(done: list[bytes]) -> None:
+    """Work first, then tell the broker."""
+
     def callback(ch, method, properties, body):
         time.sleep(1)
         done.append(body)
@@ -50,16 +56,19 @@ def careful_worker(done: list[bytes]) -> None:
 
 
 def mistake(sim: Simulation) -> None:
+    """Start the programs as they should not be."""
     sim.spawn(careless_worker, sim.shared.setdefault("done", []), name="worker")
     sim.spawn(produce)
 
 
 def fix(sim: Simulation) -> None:
+    """Start the programs as they should be."""
     sim.spawn(careful_worker, sim.shared.setdefault("done", []), name="worker")
     sim.spawn(produce)
 
 
 def check(sim: Simulation) -> None:
+    """Look at what is left in the end."""
     lost = [task for task in TASKS if task not in sim.shared["done"]]
     assert not lost, f"lost: {lost}"
 

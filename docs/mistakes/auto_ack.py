@@ -1,7 +1,7 @@
 """Mistake: automatic acknowledgement of work that matters.
 
-With `auto_ack=True` the broker forgets a task when it has sent it; what a worker holds when it dies is gone, all of it.
-Fix: acknowledge by hand, when the work is done.
+With `auto_ack=True` the broker forgets a task when it has sent it; what a worker holds when it dies is gone,
+all of it. Fix: acknowledge by hand, when the work is done.
 """
 
 import time
@@ -14,6 +14,7 @@ TASKS = [b"resize", b"rotate", b"crop"]
 
 
 def produce() -> None:
+    """Queue the work and leave."""
     connection = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     channel = connection.channel()
     channel.queue_declare("tasks")
@@ -23,6 +24,8 @@ def produce() -> None:
 
 
 def worker(done: list[bytes], auto_ack: bool) -> None:
+    """Work on what comes."""
+
     def callback(ch, method, properties, body):
         time.sleep(1)
         done.append(body)
@@ -38,16 +41,19 @@ def worker(done: list[bytes], auto_ack: bool) -> None:
 
 
 def mistake(sim: Simulation) -> None:
+    """Start the programs as they should not be."""
     sim.spawn(worker, sim.shared.setdefault("done", []), True, name="worker")
     sim.spawn(produce)
 
 
 def fix(sim: Simulation) -> None:
+    """Start the programs as they should be."""
     sim.spawn(worker, sim.shared.setdefault("done", []), False, name="worker")
     sim.spawn(produce)
 
 
 def check(sim: Simulation) -> None:
+    """Look at what is left in the end."""
     lost = [task for task in TASKS if task not in sim.shared["done"]]
     assert not lost, f"lost: {lost}"
 

@@ -1,7 +1,8 @@
 """Mistake: work that must not be done twice, without a look at whether it was done already.
 
-A worker that dies after the work but before its acknowledgement arrives leaves the task in the queue: somebody does it again.
-Fix: note what is done together with doing it, and look there when a message is redelivered.
+A worker that dies after the work but before its acknowledgement arrives leaves the task in the queue:
+somebody does it again. Fix: note what is done together with doing it, and look there when a message is
+redelivered.
 """
 
 import time
@@ -14,6 +15,7 @@ ORDERS = {"order-1": 10, "order-2": 20}
 
 
 def produce() -> None:
+    """Queue the work and leave."""
     connection = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     channel = connection.channel()
     channel.queue_declare("orders")
@@ -23,6 +25,7 @@ def produce() -> None:
 
 
 def consume(callback) -> None:
+    """Wait for work, one message at a time."""
     connection = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     channel = connection.channel()
     channel.queue_declare("orders")
@@ -31,6 +34,8 @@ def consume(callback) -> None:
 
 
 def hasty_cashier(charges: list[tuple[str, int]]) -> None:
+    """Charge whatever comes."""
+
     def callback(ch, method, properties, body):
         time.sleep(1)
         charges.append((properties.message_id, int(body)))
@@ -41,6 +46,8 @@ def hasty_cashier(charges: list[tuple[str, int]]) -> None:
 
 
 def careful_cashier(charges: list[tuple[str, int]]) -> None:
+    """Charge what has not been charged."""
+
     def callback(ch, method, properties, body):
         time.sleep(1)
         is_done = method.redelivered and any(order == properties.message_id for order, _ in charges)
@@ -53,17 +60,21 @@ def careful_cashier(charges: list[tuple[str, int]]) -> None:
 
 
 def mistake(sim: Simulation) -> None:
+    """Start the programs as they should not be."""
     sim.spawn(hasty_cashier, sim.shared.setdefault("charges", []), name="cashier")
     sim.spawn(produce)
 
 
 def fix(sim: Simulation) -> None:
+    """Start the programs as they should be."""
     sim.spawn(careful_cashier, sim.shared.setdefault("charges", []), name="cashier")
     sim.spawn(produce)
 
 
 def check(sim: Simulation) -> None:
-    assert sorted(sim.shared["charges"]) == sorted(ORDERS.items())
+    """Look at what is left in the end."""
+    charges = sorted(sim.shared["charges"])
+    assert charges == sorted(ORDERS.items()), f"charged: {charges}"
 
 
 def find(program):

@@ -1,11 +1,10 @@
 """Mistake: to believe that a published message is safe.
 
-Durable queue, persistent messages, and yet: what the broker has not written to its disk is gone after a power cut, and the publisher
-has left long ago.
-Fix: publisher confirms. The publisher goes on when the broker has answered for each message, and tries again when it fails.
+Durable queue, persistent messages, and yet: what the broker has not written to its disk is gone after a
+power cut, and the publisher has left long ago.
+Fix: publisher confirms. The publisher goes on when the broker has answered for each message, and tries again
+when it fails.
 """
-
-import time
 
 import pika
 
@@ -15,6 +14,7 @@ INVOICES = [b"invoice-1", b"invoice-2", b"invoice-3"]
 
 
 def publish(confirms: bool) -> None:
+    """Publish and leave."""
     connection = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     channel = connection.channel()
     channel.queue_declare("invoices", durable=True)
@@ -24,18 +24,20 @@ def publish(confirms: bool) -> None:
         properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
         channel.basic_publish("", "invoices", invoice, properties)
     connection.close()
-    time.sleep(0.1)  # has other things to do
 
 
 def mistake(sim: Simulation) -> None:
+    """Start the programs as they should not be."""
     sim.spawn(publish, False, name="publisher")
 
 
 def fix(sim: Simulation) -> None:
+    """Start the programs as they should be."""
     sim.spawn(publish, True, name="publisher")
 
 
 def check(sim: Simulation) -> None:
+    """Look at what is left in the end."""
     channel = sim.broker.connect().channel()
     channel.queue_declare("invoices", durable=True)
     kept = []

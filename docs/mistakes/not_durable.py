@@ -12,6 +12,7 @@ TASKS = [b"backup", b"report"]
 
 
 def publish(durable: bool) -> None:
+    """Publish and leave."""
     connection = pika.BlockingConnection(pika.ConnectionParameters("localhost"))
     channel = connection.channel()
     channel.queue_declare("nightly", durable=durable)
@@ -23,14 +24,17 @@ def publish(durable: bool) -> None:
 
 
 def mistake(sim: Simulation) -> None:
+    """Start the programs as they should not be."""
     sim.spawn(publish, False, name="publisher")
 
 
 def fix(sim: Simulation) -> None:
+    """Start the programs as they should be."""
     sim.spawn(publish, True, name="publisher")
 
 
 def check(sim: Simulation) -> None:
+    """Look at what is left in the end."""
     counts = {row["name"]: row["messages"] for row in sim.broker.list_queues("name", "messages")}
     assert counts.get("nightly", 0) >= len(TASKS), f"left after the restart: {counts}"
 

@@ -1,7 +1,8 @@
 """Mistake: two workers read and write the same record, each as if it were alone.
 
-Both read 100, both add 10, both write 110. Whether it happens depends on who runs when, so no test that runs once can tell.
-Fix: let one consumer at a time have the queue (`x-single-active-consumer`), or let the database add.
+Both read 100, both add 10, both write 110. Whether it happens depends on who runs when, so no test that runs
+once can tell. Fix: let one consumer at a time have the queue (`x-single-active-consumer`), or let the
+database add.
 """
 
 import pika
@@ -12,6 +13,8 @@ DEPOSITS = 4
 
 
 def clerk(account: dict[str, int], arguments: dict[str, object]) -> None:
+    """Book deposits as they come."""
+
     def callback(ch, method, properties, body):
         balance = account["balance"]
         balance += 10
@@ -27,6 +30,7 @@ def clerk(account: dict[str, int], arguments: dict[str, object]) -> None:
 
 
 def start(sim: Simulation, arguments: dict[str, object]) -> None:
+    """Queue the deposits and start two clerks."""
     account = sim.shared.setdefault("account", {"balance": 0})
     channel = sim.broker.connect().channel()
     channel.queue_declare("deposits", arguments=arguments)
@@ -37,14 +41,17 @@ def start(sim: Simulation, arguments: dict[str, object]) -> None:
 
 
 def mistake(sim: Simulation) -> None:
+    """Start the programs as they should not be."""
     start(sim, {})
 
 
 def fix(sim: Simulation) -> None:
+    """Start the programs as they should be."""
     start(sim, {"x-single-active-consumer": True})
 
 
 def check(sim: Simulation) -> None:
+    """Look at what is left in the end."""
     assert sim.shared["account"]["balance"] == 10 * DEPOSITS
 
 

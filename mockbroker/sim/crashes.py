@@ -49,6 +49,8 @@ class _Passed:
     place: str
 
     def __str__(self) -> str:
+        if not self.task:
+            return f"point {self.number}, when all has come to rest at {self.time_s:g} s"
         place = self.place or "outside of its own code"
         return f"point {self.number}, {self.task} at {self.time_s:g} s, {place}"
 
@@ -76,7 +78,9 @@ class _CrashRun:
                     passed.append(_Passed(len(passed) + 1, strand.task.name, sim.now, place))
 
             sim.on_point(note)
-            return judge(sim, lambda: run_program(sim, self.program, self.options.until), self.check), passed
+            outcome = judge(sim, lambda: run_program(sim, self.program, self.options.until), self.check)
+            passed.append(_Passed(len(passed) + 1, "", sim.now, ""))
+            return outcome, passed
 
     def __call__(self, case: tuple[str, _Passed]) -> Outcome:
         event, where = case
@@ -93,8 +97,12 @@ class _CrashRun:
             def act() -> None:
                 sim.on_point(strike)
                 run_program(sim, self.program, self.options.until)
-                expect_reached(count >= where.number, str(where))
                 sim.on_point(None)
+                if where.task:
+                    expect_reached(count >= where.number, str(where))
+                else:
+                    self._strike_broker(sim, event)
+                    self._run_on(sim)
                 self._recover(sim)
 
             return judge(sim, act, self.check)
@@ -104,7 +112,11 @@ class _CrashRun:
             sim.kill(strand.task)
         elif event == "cut":
             sim.cut(strand.task, self.lose)
-        elif event == "crash":
+        else:
+            self._strike_broker(sim, event)
+
+    def _strike_broker(self, sim: Simulation, event: str) -> None:
+        if event == "crash":
             sim.broker.crash()
         else:
             sim.broker.restart()
@@ -120,7 +132,10 @@ class _CrashRun:
                 return
             for task in failed:
                 sim.respawn(task)
-            sim.run(None if self.options.until is None else sim.now + self.options.until)
+            self._run_on(sim)
+
+    def _run_on(self, sim: Simulation) -> None:
+        sim.run(None if self.options.until is None else sim.now + self.options.until)
 
 
 def crash_everywhere(
@@ -143,9 +158,9 @@ def crash_everywhere(
     point with harm done there.
 
     A point is every wait and every sending of bytes; with `preempt="lines"` every line of the user's code
-    too. `events` are what happens there: "kill" (the process dies), "cut" (its links die; `lose` says which
-    bytes in flight are lost), "crash" (the broker loses what is not on its disk), "restart" (it stops
-    orderly and starts).
+    too; what happens to the broker happens once more at the end, when all has come to rest. `events` are
+    what happens there: "kill" (the process dies), "cut" (its links die; `lose` says which bytes in flight
+    are lost), "crash" (the broker loses what is not on its disk), "restart" (it stops orderly and starts).
 
     Afterwards whatever has failed is started again, as a supervisor would, unless `recover(sim)` does
     something else; then `check(sim)` looks. `only` repeats one run: its event and the number of its point.
@@ -178,7 +193,9 @@ def crash_everywhere(
         passed = [point for point in passed if point.number == only[1]]
         if not passed:
             raise ValueError(f"no point {only[1]!r}: the first run did not pass it")
-    cases = [(event, point) for event in wanted for point in passed]
+    cases = [
+        (event, point) for event in wanted for point in passed if point.task or event in ("crash", "restart")
+    ]
     failures = []
     for (event, point), outcome in run_all(cases, run, jobs, "points"):
         if outcome.error:

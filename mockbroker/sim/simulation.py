@@ -110,7 +110,9 @@ class Simulation:
             raise ValueError(f"preempt must be None or 'lines', not {preempt!r}")
         self.seed = seed
         self.shared: dict[str, Any] = {}
-        """A place for what outlives processes and every program can reach: the test's stand-in for a database."""
+        """A place for what outlives processes and every program can reach: the test's stand-in for a
+        database.
+        """
         self._schedule = make_schedule(schedule, seed)
         self._preempt = preempt
         self._owns_broker = broker is None

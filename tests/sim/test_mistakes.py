@@ -34,8 +34,8 @@ def test_every_example_is_tested():
         ("ack_before_work", "killed at point .*in callback: time.sleep(1)", "lost: [b'"),
         ("auto_ack", "killed at point .*in callback: time.sleep(1)", "lost: [b'"),
         ("done_twice", "killed at point .*in callback: time.sleep(1)  # prints the receipt", "order-1"),
-        ("no_confirms", "broker crashed at point .*in publish: ", "lost: [b'"),
-        ("not_durable", "broker restarted at point .*in publish: ", "left after the restart"),
+        ("no_confirms", "broker crashed at point .*when all has come to rest", "lost: [b'"),
+        ("not_durable", "broker restarted at point .*when all has come to rest", "left after the restart"),
     ],
 )
 def test_crashing_everywhere_finds_the_mistake_and_passes_the_fix(name, where, what):
