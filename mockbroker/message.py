@@ -17,8 +17,6 @@ Read next: ``core/channel.py``, ``core/queues/classic.py``.
 
 from __future__ import annotations
 
-from datetime import UTC
-
 from mockbroker.values import ByteArray, Decimal, Timestamp, type_name
 
 TYPE_CHECKING = False
