@@ -154,17 +154,19 @@ class _Report:
 
     def __init__(self, folder: Path) -> None:
         self.verdicts: Counter[str] = Counter()
-        self.kinds: Counter[str] = Counter()
+        self.kinds: Counter[tuple[str, str]] = Counter()
+        """How often each kind of difference came up, as (verdict, kind)."""
         self._folder = folder
         self._lock = threading.Lock()
 
     def is_of_interest(self, outcome: Outcome) -> bool:
         with self._lock:
             self.verdicts[outcome.verdict] += 1
-            if outcome.verdict != "finding":
+            if outcome.verdict == "equal":
                 return False
-            self.kinds[kind_of(outcome.text)] += 1
-            return self.kinds[kind_of(outcome.text)] <= SAME_KIND_SHOWN
+            kind = outcome.verdict, kind_of(outcome.text)
+            self.kinds[kind] += 1
+            return outcome.verdict == "finding" and self.kinds[kind] <= SAME_KIND_SHOWN
 
     def save(self, outcome: Outcome, label: str) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -177,8 +179,8 @@ class _Report:
     def show(self, seconds: float) -> None:
         counts = ", ".join(f"{self.verdicts[name]} {name}" for name in ("equal", "unstable", "finding"))
         sys.stdout.write(f"{sum(self.verdicts.values())} conversations in {seconds:.0f} s: {counts}\n")
-        for kind, count in self.kinds.most_common():
-            sys.stdout.write(f"  {count:4} {kind}\n")
+        for (verdict, kind), count in self.kinds.most_common():
+            sys.stdout.write(f"  {count:4} {verdict}: {kind}\n")
 
 
 def _options() -> argparse.Namespace:
