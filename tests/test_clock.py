@@ -92,7 +92,12 @@ def test_a_cancelled_timer_does_not_fire_and_cancelling_again_is_no_error(clock:
 def test_a_timer_may_cancel_another_that_is_due_at_the_same_instant(clock: SimClock) -> None:
     fired: list[str] = []
     timers: list[Timer] = []
-    clock.call_later(1, lambda: timers[0].cancel())
+
+    def cancel_all() -> None:
+        for timer in timers:
+            timer.cancel()
+
+    clock.call_later(1, cancel_all)
     timers.append(clock.call_later(1, fired.append, "second"))
     clock.advance(1)
     assert fired == []

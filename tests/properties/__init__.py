@@ -1,0 +1,1 @@
+"""Properties of the whole broker, beside a model of plain dicts."""

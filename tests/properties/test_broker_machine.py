@@ -1,0 +1,187 @@
+"""Any program of several clients, command by command, beside a model of plain dicts.
+
+After each command the broker's own invariants hold, and the model agrees: every message is in one place or
+gone for a reason that the trace names; windows, limits and times to live are kept; turns are fair; queues are
+in order; what was confirmed survives a power cut. At the end the same commands make the same trace again.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+from mockbroker import Broker
+from mockbroker.channel import Channel
+from mockbroker.message import Delivery
+
+from .model import Model
+from .program import EXCHANGE, NAMES, Command, Program
+
+numbers = st.integers(0, 7)
+names = st.sampled_from(NAMES)
+
+
+def play(commands: list[Command], rules: str) -> str:
+    """Carry commands out on a new broker; return its trace."""
+    broker = Broker(rules=rules)
+    trace = broker.tracing()
+    program = Program(broker, lambda *_: None)
+    for command in commands:
+        program.do(command)
+    return str(trace)
+
+
+class BrokerMachine(RuleBasedStateMachine):
+    """Draws commands for the rules of RabbitMQ 4.0."""
+
+    server_rules = "rabbitmq-4.0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = Broker(rules=self.server_rules)
+        self.trace = self.broker.tracing()
+        self.model = Model()
+        self.program = Program(self.broker, self._seen)
+        self.commands: list[Command] = []
+        self._followed = 0
+
+    def _seen(self, channel: Channel, method: Delivery, properties: Any, body: bytes) -> None:
+        self._follow()
+        name = (channel.connection.core.name, channel.channel_number)
+        event = self.model.sent.pop((name, method.delivery_tag))
+        assert (body, method.redelivered) == (event.body, event.redelivered)
+        deaths = (properties.headers or {}).get("x-death", [])
+        told = {(each["queue"], each["reason"]): each["count"] for each in deaths}
+        assert told == self.model.deaths_seen.pop((name, method.delivery_tag))
+
+    def _follow(self) -> None:
+        while self._followed < len(self.trace):
+            self._followed += 1
+            self.model.follow(self.trace[self._followed - 1])
+
+    def _do(self, what: str, /, *arguments: Any, **named: Any) -> None:
+        command = (what, arguments, named)
+        self.commands.append(command)
+        self.program.do(command)
+        self._follow()
+        self.broker.check()
+        listed = self.broker.list_queues("name", "messages_ready", "messages_unacknowledged", "consumers")
+        self.model.check(self.broker.clock.now_ns, listed)
+
+    def teardown(self) -> None:
+        assert play(self.commands, self.server_rules) == str(self.trace)
+
+    @rule(number=numbers, mode=st.sampled_from(["plain", "plain", "confirm", "tx"]))
+    def open_channel(self, number: int, mode: str) -> None:
+        self._do("open_channel", number, mode)
+
+    @rule()
+    def connect(self) -> None:
+        self._do("connect")
+
+    @rule(number=numbers, how=st.sampled_from(["drop", "close", "close_channel"]))
+    def leave(self, number: int, how: str) -> None:
+        self._do(how, number)
+
+    @rule(number=numbers, name=names)
+    def declare(self, number: int, name: str) -> None:
+        self._do("declare", number, name)
+
+    @rule(number=numbers, several=st.lists(names, min_size=3, max_size=5, unique=True))
+    def declare_and_bind(self, number: int, several: list[str]) -> None:
+        for name in several:
+            self._do("declare", number, name)
+            self._do("bind", number, name)
+
+    @rule(number=numbers, name=names, how=st.sampled_from(["unbind", "delete", "purge"]))
+    def take_away(self, number: int, name: str, how: str) -> None:
+        self._do(how, number, name)
+
+    @rule(
+        number=numbers,
+        exchange=st.sampled_from(["", "", EXCHANGE]),
+        name=names,
+        persistent=st.booleans(),
+        priority=st.sampled_from([None, None, 0, 2, 9]),
+        ttl_ms=st.sampled_from([None, None, None, 0, 100, 400]),
+        mandatory=st.booleans(),
+    )
+    def publish(self, number: int, **message: Any) -> None:
+        self._do("publish", number, **message)
+
+    @rule(number=numbers, name=names, count=st.integers(2, 6))
+    def publish_many(self, number: int, name: str, count: int) -> None:
+        self._do("publish_many", number, name, count)
+
+    @rule(
+        number=numbers,
+        name=names,
+        auto_ack=st.booleans(),
+        prefetch=st.sampled_from([0, 0, 1, 2]),
+        exclusive=st.sampled_from([False, False, False, True]),
+        priority=st.sampled_from([0, 0, 0, 5]),
+    )
+    def consume(self, number: int, **consumer: Any) -> None:
+        self._do("consume", number, **consumer)
+
+    @rule(number=numbers, prefetch=st.integers(0, 2))
+    def limit_channel(self, number: int, prefetch: int) -> None:
+        seats = self.program.seats
+        if seats:
+            channel = seats[number % len(seats)].channel
+            name = (channel.connection.core.name, channel.channel_number)
+            if prefetch:
+                self.model.channel_limits[name] = prefetch
+            else:
+                self.model.channel_limits.pop(name, None)
+            self._do("limit_channel", number, prefetch)
+
+    @rule(number=numbers, which=numbers)
+    def cancel(self, number: int, which: int) -> None:
+        self._do("cancel", number, which)
+
+    @rule(number=numbers, name=names, auto_ack=st.booleans())
+    def get(self, number: int, name: str, auto_ack: bool) -> None:
+        self._do("get", number, name, auto_ack)
+
+    @rule(
+        number=numbers,
+        which=numbers,
+        how=st.sampled_from(["ack", "ack", "requeue", "discard"]),
+        multiple=st.booleans(),
+    )
+    def settle(self, number: int, which: int, how: str, multiple: bool) -> None:
+        self._do("settle", number, which, how, multiple)
+
+    @rule(
+        number=numbers, what=st.sampled_from(["recover", "settle_unknown", "commit", "commit", "roll_back"])
+    )
+    def other(self, number: int, what: str) -> None:
+        self._do(what, number)
+
+    @rule()
+    def serve(self) -> None:
+        self._do("serve")
+
+    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000]))
+    def advance(self, ms: int) -> None:
+        self._do("advance", ms)
+
+    @rule(how=st.sampled_from(["restart", "crash", "crash"]))
+    def go_down(self, how: str) -> None:
+        self._do(how)
+
+
+class OlderBrokerMachine(BrokerMachine):
+    """The same for RabbitMQ 3.10."""
+
+    server_rules = "rabbitmq-3.10"
+
+
+TestBroker = BrokerMachine.TestCase
+TestBroker.settings = settings(max_examples=150, stateful_step_count=40)
+TestOlderBroker = OlderBrokerMachine.TestCase
+TestOlderBroker.settings = settings(max_examples=50, stateful_step_count=40)
