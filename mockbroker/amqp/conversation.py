@@ -1,8 +1,7 @@
 """The talk of one connection, method by method, without bytes.
 
-Owns: which channels are open or being closed, which operation a method asks for, what is answered, and who is
-told which error.
-Refuses to know: frames, sockets and the handshake (they come before and below), and the rules of the broker:
+Owns: which channels are open or being closed, which operation a method asks for, what is answered, who is
+told of which error, and what a client said while an alarm blocks it.
 it calls the core's operations and passes on what they say.
 
 ::
@@ -26,7 +25,9 @@ it calls the core's operations and passes on what they say.
     open or closing: channel.open              504 second 'channel.open'         (connection closing)
     closing      other                         nothing                           closing
 
-Source: AMQP 0-9-1 (1.4.2.6, 1.5.2.6); recorded scenarios of the area ``errors``.
+From its first basic.publish during an alarm, what a client says is kept and taken when the alarm is over.
+
+Source: AMQP 0-9-1 (1.4.2.6, 1.5.2.6); recorded scenarios of the areas ``errors`` and ``blocked``.
 
 Read next: ``methods.py``, ``core/channel.py``.
 """
