@@ -170,6 +170,15 @@ def _exclusive_consumer(value: Callable[[Consumer], str]) -> Callable[[QueueStat
     return of_queue
 
 
+def _consumer_count(state: QueueState) -> int:
+    """The consumers; those of a quorum queue that wait for their turn to be active are counted here.
+
+    RabbitMQ differs: queue.declare-ok leaves them out.
+    """
+    ring = state.queue.ring
+    return len(ring) + len(ring.waiting) if state.queue.type == "quorum" else len(ring)
+
+
 def _is_exclusive(state: QueueState) -> bool:
     return state.queue.exclusive_to is not None
 
@@ -208,7 +217,7 @@ QUEUE = Listing(
         "message_bytes_unacknowledged": _classic(lambda state: _body_bytes(state.unacked_messages)),
         "message_bytes_persistent": _classic(lambda state: _body_bytes(state.persistent_messages)),
         "head_message_timestamp": _classic(lambda state: state.head_timestamp),
-        "consumers": lambda state: len(state.queue.ring),
+        "consumers": _consumer_count,
         "state": lambda state: "running",
         "type": lambda state: state.queue.type,
     },

@@ -114,6 +114,29 @@ def test_the_timestamp_of_the_oldest_message() -> None:
     assert broker.list_queues("head_message_timestamp") == [{"head_message_timestamp": 5}]
 
 
+@BOTH
+def test_a_quorum_queue_fills_fewer_columns_and_counts_who_waits(rules: str) -> None:
+    broker = Broker(rules=rules)
+    channel = broker.connect().channel()
+    arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+    channel.queue_declare("qq", durable=True, arguments=arguments)
+    for _ in range(3):
+        channel.basic_publish("", "qq", b"abc")
+    channel.basic_qos(prefetch_count=1)
+    for tag in "abc":
+        channel.basic_consume("qq", lambda *delivery: None, consumer_tag=tag)
+    counts = "messages messages_ready messages_unacknowledged consumers"
+    blank = (
+        "exclusive owner_pid exclusive_consumer_tag message_bytes messages_persistent head_message_timestamp"
+    )
+    assert _lines(broker, f"-s list_queues name type durable {counts} {blank}") == [
+        "qq\tquorum\ttrue\t3\t2\t1\t3\t\t\t\t\t\t"
+    ]
+    assert _lines(broker, "-s list_queues arguments") == [
+        '[{"x-queue-type","quorum"},{"x-single-active-consumer",true}]'
+    ]
+
+
 def test_quiet_silent_and_without_headers() -> None:
     broker = _work_queue()
     banner = ["Timeout: 60.0 seconds ...", "Listing queues for vhost / ..."]
