@@ -217,6 +217,8 @@ def _copy_value(value: Any) -> Any:
 def _seconds(date: Any) -> int:
     """Seconds since 1970 of a datetime; one without a zone counts as UTC, as pika has it."""
     if date.tzinfo is None:
+        from datetime import UTC  # noqa: PLC0415 - only programs that use dates pay for the import
+
         date = date.replace(tzinfo=UTC)
     return int(date.timestamp())
 
@@ -248,7 +250,7 @@ def _given_value(value: Any) -> Any:
     if isinstance(value, list):
         return [_given_value(item) for item in value]
     if isinstance(value, Timestamp):
-        from datetime import datetime  # noqa: PLC0415 - only programs that use dates pay for the import
+        from datetime import UTC, datetime  # noqa: PLC0415 - only programs that use dates pay for the import
 
         return datetime.fromtimestamp(value, tz=UTC)
     if isinstance(value, Decimal):

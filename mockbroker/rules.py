@@ -29,6 +29,7 @@ class Rules:
     unknown_policy_keys: tuple[str, ...]
     queues_have_consumer_timeout: bool
     policy_targets: tuple[str, ...]
+    policy_targets_text: str
     channel_limit_names_node: bool
     topic_permissions_cover_copies: bool
     # exchanges
@@ -36,6 +37,7 @@ class Rules:
     headers_numbers_are_one: bool
     # queues
     arguments_of_every_queue_type: tuple[str, ...]
+    vhosts_have_default_queue_type: bool
     bad_master_locator_is_internal_error: bool
     default_queue_type_in_equivalence: bool
     # dead-lettering
@@ -73,10 +75,12 @@ class _RabbitMQ310(Rules):
     unknown_policy_keys = ("consumer-timeout",)
     queues_have_consumer_timeout = False
     policy_targets = ("all", "queues", "exchanges")
+    policy_targets_text = "'queues', 'exchanges' or 'all'"
     channel_limit_names_node = False
     topic_permissions_cover_copies = False
     headers_numbers_are_one = True
     arguments_of_every_queue_type = ()
+    vhosts_have_default_queue_type = False
     odd_delivery_mode_is_refused = True
     unknown_exchange_type_closes_connection = True
     bad_master_locator_is_internal_error = True
@@ -107,10 +111,14 @@ class _RabbitMQ40(Rules):
     unknown_policy_keys = ()
     queues_have_consumer_timeout = True
     policy_targets = ("all", "queues", "exchanges", "classic_queues", "quorum_queues", "streams")
+    policy_targets_text = (
+        "one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'"
+    )
     channel_limit_names_node = True
     topic_permissions_cover_copies = True
     headers_numbers_are_one = False
     arguments_of_every_queue_type = ("x-queue-leader-locator",)
+    vhosts_have_default_queue_type = True
     odd_delivery_mode_is_refused = False
     unknown_exchange_type_closes_connection = False
     bad_master_locator_is_internal_error = False

@@ -29,8 +29,7 @@ REMEMBERED_PERMISSIONS = 12
 
 
 def _remember(granted: dict[tuple[str, str, str], None], entry: tuple[str, str, str]) -> None:
-    """Keep what was granted; what was used longest ago is forgotten first."""
-    granted.pop(entry, None)
+    """Keep what was granted; what was granted first is forgotten first."""
     if len(granted) >= REMEMBERED_PERMISSIONS:
         del granted[next(iter(granted))]
     granted[entry] = None
@@ -57,7 +56,7 @@ class Declarations:
             user, vhost = self.connection.user, self.vhost.name
             if not user.may(permission, name, vhost):
                 raise refusals.access_refused(self._named(permission), kind, name, vhost, user.name)
-        _remember(self._granted, entry)
+            _remember(self._granted, entry)
 
     def check_topic(self, permission: str, exchange: str, key: str) -> None:
         """Refuse a routing key (write) or binding key (read) that the topic permission does not cover."""
@@ -72,11 +71,6 @@ class Declarations:
 
     def _named(self, permission: str) -> str:
         return permission if self.node.rules.names_refused_permission else ""
-
-    def forget_permissions(self) -> None:
-        """Ask for every permission anew: the connection's secret was renewed."""
-        self._granted.clear()
-        self._granted_topics.clear()
 
     # -- queues
 

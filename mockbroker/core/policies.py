@@ -43,9 +43,9 @@ class Policy:
         _check_definition(definition, rules, operator=operator)
         self.definition = dict(definition)
         if apply_to not in rules.policy_targets:
+            wanted = rules.policy_targets_text
             raise PolicyError(
-                f"Validation failed\n\napply-to '{apply_to}' unrecognised; "
-                "should be 'queues', 'exchanges' or 'all'\n"
+                f"Validation failed\n\napply-to '{apply_to}' unrecognised; should be {wanted}\n"
             )
         if not isinstance(priority, int) or isinstance(priority, bool):
             raise PolicyError(

@@ -215,7 +215,8 @@ class VHost:
         server_named: bool = False,
     ) -> Queue:
         """Make a new queue; the name must be free. Raises SoftError 406 for arguments that it cannot have."""
-        arguments = self._with_default_type(arguments)
+        plain = not durable or exclusive_to is not None or auto_delete
+        arguments = self._with_default_type(arguments, plain=plain)
         args.exchange_argument(args.DEAD_LETTER_EXCHANGE, "queue", name, self.name, arguments)
         if self.node.rules.bad_master_locator_is_internal_error:
             args.check_master_locator(arguments)
@@ -244,8 +245,12 @@ class VHost:
             self.node.trace.queue_declared(queue)
         return queue
 
-    def _with_default_type(self, arguments: dict[str, Any]) -> dict[str, Any]:
-        if args.QUEUE_TYPE in arguments or self.default_queue_type == "classic":
+    def _with_default_type(self, arguments: dict[str, Any], *, plain: bool) -> dict[str, Any]:
+        """Add the virtual host's default queue type: it counts for queues that every type can have."""
+        default = self.default_queue_type
+        if args.QUEUE_TYPE in arguments or default == "classic" or plain:
+            return arguments
+        if not self.node.rules.vhosts_have_default_queue_type:
             return arguments
         return {**arguments, args.QUEUE_TYPE: self.default_queue_type}
 
@@ -266,7 +271,8 @@ class VHost:
             current = getattr(queue, what)
             if received != current:
                 raise refusals.inequivalent_values(what, "queue", queue.name, self.name, received, current)
-        arguments = self._with_default_type(arguments)
+        plain = not durable or exclusive_to is not None or auto_delete
+        arguments = self._with_default_type(arguments, plain=plain)
         args.check_same_queue_arguments(queue.name, self.name, queue.arguments, arguments, self.node.rules)
 
     def delete_queue(self, queue: Queue, reason: str = "deleted") -> int:

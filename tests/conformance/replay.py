@@ -133,7 +133,7 @@ class Replay:
         self.node.add_vhost(vhost)
         self.node.user("guest").permissions[vhost] = Permissions()
         self._vhost = vhost
-        self._transcript = Transcript(vhost)
+        self._transcript = Transcript(vhost, self.node.name)
         self._clients: dict[str, _Client] = {}
         self._clock.add_server(self._settle)
 

@@ -137,10 +137,11 @@ _PROCESS = re.compile(r"<\d+\.\d+\.\d+>")
 
 
 class Names:
-    """Stable names for what a server generates: ``$gen1``, ``$reply1``, ``$pid``, ``$time``, and ``/``."""
+    """Stable names for what differs from server to server: ``$gen1``, ``$reply1``, ``$pid``, ``$node``."""
 
-    def __init__(self, vhost: str = "/") -> None:
+    def __init__(self, vhost: str = "/", node: str | None = None) -> None:
         self._vhost = vhost
+        self._node = node
         self._stable: dict[str, str] = {}
         self._generated: dict[str, str] = {}
         self._counts: dict[str, int] = {}
@@ -156,6 +157,8 @@ class Names:
     def _text(self, text: str) -> str:
         if self._vhost != "/":
             text = text.replace(self._vhost, "/")
+        if self._node is not None:
+            text = text.replace(self._node, "$node")
         if "amq." in text:
             text = _GENERATED.sub(lambda match: self._name(match.group(), "gen"), text)
             text = _REPLY_TO.sub(lambda match: self._name(match.group(), "reply"), text)
@@ -206,8 +209,8 @@ class _Confirms:
 class Transcript:
     """Collects what a client sees, step by step; keys are connections (``A``) and channels (``A.1``)."""
 
-    def __init__(self, vhost: str = "/") -> None:
-        self.names = Names(vhost)
+    def __init__(self, vhost: str = "/", node: str | None = None) -> None:
+        self.names = Names(vhost, node)
         self._confirms: dict[str, _Confirms] = {}
         self._local: list[tuple[str, Event]] = []
         self._arrived: list[tuple[str, Event]] = []
