@@ -2,6 +2,7 @@
 
 Owns: which channels are open or being closed, which operation a method asks for, what is answered, who is
 told of which error, and what a client said while an alarm blocks it.
+Refuses to know: frames, sockets and the handshake (they come before and below), and the rules of the broker:
 it calls the core's operations and passes on what they say.
 
 ::
