@@ -15,6 +15,7 @@ from _thread import get_ident
 from collections import deque
 
 from mockbroker import exceptions
+from mockbroker.answers import CancelledByBroker, Frame, Returned, ReturnedMessage
 from mockbroker.clock import to_ns
 from mockbroker.errors import AMQPError, SoftError
 from mockbroker.inbox import ChannelInbox
@@ -40,60 +41,6 @@ if TYPE_CHECKING:
 
     OnMessage = Callable[["Channel", Delivery, BasicProperties, bytes], object]
     Fetched = tuple[Delivery | None, BasicProperties | None, bytes | None]
-
-
-class Frame:
-    """An answer as pika wraps it: `method` has the answer's fields."""
-
-    __slots__ = ("channel_number", "method")
-
-    def __init__(self, channel_number: int, method: Any) -> None:
-        self.channel_number = channel_number
-        self.method = method
-
-    def __repr__(self) -> str:
-        return f"<METHOD(['channel_number={self.channel_number}', 'method={self.method!r}'])>"
-
-
-class CancelledByBroker:
-    """The method of a consumer cancel notification: `consumer_tag` says whose."""
-
-    __slots__ = ("consumer_tag",)
-
-    def __init__(self, consumer_tag: str) -> None:
-        self.consumer_tag = consumer_tag
-
-    def __repr__(self) -> str:
-        return f"<Basic.Cancel(['consumer_tag={self.consumer_tag}'])>"
-
-
-class Returned:
-    """The method of a returned message: why, and where it was published to."""
-
-    __slots__ = ("exchange", "reply_code", "reply_text", "routing_key")
-
-    def __init__(self, reply_code: int, reply_text: str, exchange: str, routing_key: str) -> None:
-        self.reply_code = reply_code
-        self.reply_text = reply_text
-        self.exchange = exchange
-        self.routing_key = routing_key
-
-    def __repr__(self) -> str:
-        return f"<Basic.Return(['reply_code={self.reply_code}', 'reply_text={self.reply_text}', ...])>"
-
-
-class ReturnedMessage:
-    """A message that came back from a publish in confirm mode: method, properties, body."""
-
-    __slots__ = ("body", "method", "properties")
-
-    def __init__(self, method: Returned, properties: BasicProperties, body: bytes) -> None:
-        self.method = method
-        self.properties = properties
-        self.body = body
-
-    def __repr__(self) -> str:
-        return f"<ReturnedMessage {self.method!r} body={self.body!r}>"
 
 
 class Channel:
@@ -257,7 +204,7 @@ class Channel:
 
     def add_on_return_callback(self, callback: Callable[..., object]) -> None:
         """Have `callback(channel, method, properties, body)` called for each message that comes back."""
-        self._on_return.append(_callable("callback", callback))
+        self._on_return.append(checked_callable("callback", callback))
 
     def tell_returned(self, reply_code: int, reply_text: str, message: Message) -> None:
         """Call the return callbacks; the connection's inbox does."""
@@ -295,7 +242,7 @@ class Channel:
         Raises `DuplicateConsumerTag`; `ChannelClosedByBroker` 404, 403 (exclusive use), 405 (another
         connection's queue), 406.
         """
-        _callable("on_message_callback", on_message_callback)
+        checked_callable("on_message_callback", on_message_callback)
         return self._consume(queue, on_message_callback, auto_ack, exclusive, consumer_tag, arguments)
 
     def _consume(
@@ -342,7 +289,7 @@ class Channel:
     def add_on_cancel_callback(self, callback: Callable[..., object]) -> None:
         """Have `callback(frame)` called when the broker cancels a consumer; ``frame.method.consumer_tag``
         says which."""
-        self._on_cancel.append(_callable("callback", callback))
+        self._on_cancel.append(checked_callable("callback", callback))
 
     def tell_cancelled(self, consumer_tag: str) -> None:
         """Call the cancel callbacks; the connection's inbox does."""
@@ -683,7 +630,7 @@ def _table(arguments: dict[str, Any] | None) -> dict[str, Any]:
     return copy_table(arguments)
 
 
-def _callable(what: str, callback: Any) -> Any:
+def checked_callable(what: str, callback: Any) -> Any:
     if not callable(callback):
         raise TypeError(f"{what} must be callable, not {callback!r}")
     return callback

@@ -12,7 +12,7 @@ from _thread import get_ident
 from collections import deque
 
 from mockbroker import exceptions
-from mockbroker.channel import Channel, _callable
+from mockbroker.channel import Channel, checked_callable
 from mockbroker.clock import to_ns
 from mockbroker.errors import AMQPError, HardError
 from mockbroker.inbox import Inbox
@@ -228,7 +228,7 @@ class Connection:
         if get_ident() != self.broker.owner:
             return self.broker.enter(self.call_later, delay, callback, *args)  # type: ignore[no-any-return]  # a Timer
         self._check_open()
-        _callable("callback", callback)
+        checked_callable("callback", callback)
         timer = self.broker.clock.call_later(delay, self._fire, callback, args)
         timer.args = (timer, callback, args)
         self._timers[timer] = None
@@ -246,7 +246,7 @@ class Connection:
     def add_callback_threadsafe(self, callback: Callable[[], object]) -> None:
         """Have `callback()` called when this connection is served next: the one call that any thread may
         make."""
-        _callable("callback", callback)
+        checked_callable("callback", callback)
         self._check_open()
         self.inbox.put((callback, ()))
 
@@ -254,11 +254,11 @@ class Connection:
 
     def add_on_connection_blocked_callback(self, callback: Callable[..., object]) -> None:
         """Have `callback(connection, reason)` called when the broker blocks publishers."""
-        self._on_blocked.append(_callable("callback", callback))
+        self._on_blocked.append(checked_callable("callback", callback))
 
     def add_on_connection_unblocked_callback(self, callback: Callable[..., object]) -> None:
         """Have `callback(connection)` called when publishers may go on."""
-        self._on_unblocked.append(_callable("callback", callback))
+        self._on_unblocked.append(checked_callable("callback", callback))
 
     def update_secret(self, new_secret: str, reason: str) -> None:
         """Renew the secret of a user who logs in with a token; with passwords it has no effect, as on

@@ -40,7 +40,7 @@ FLOORS = {
         "core.connection",
         "core.node",
     },
-    "door": {"broker", "connection", "channel", "exceptions", "inbox"},
+    "door": {"answers", "broker", "connection", "channel", "exceptions", "inbox"},
     "outside": {"amqp", "admin", "sim", "teach", "testing", "pytest_plugin", "cli", "__main__"},
 }
 FLOOR_ORDER = list(FLOORS)
@@ -77,7 +77,7 @@ BESIDE: dict[str, set[str]] = {
         "core.connection",
     },
     "inbox": {"exceptions"},
-    "channel": {"exceptions", "inbox"},
+    "channel": {"answers", "exceptions", "inbox"},
     "connection": {"exceptions", "inbox", "channel"},
     "broker": {"exceptions", "inbox", "channel", "connection"},
     "sim": {"amqp"},
