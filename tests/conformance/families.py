@@ -51,6 +51,7 @@ BASE_WEIGHTS: dict[str, float] = {
     "close channel": 1.2,
     "select mode": 4,
     "end transaction": 4,
+    "reply": 0.8,
     "policy": 0,
     "wait": 0,
     "mistake": 1.5,

@@ -22,6 +22,7 @@ from .transcript import Event, Seen, Step
 
 ROUTING_KEYS = ("red", "blue", "red.dark", "red.dark.old", "")
 BINDING_KEYS = ("red", "blue", "red.*", "red.#", "#", "*", "*.dark", "#.old", "")
+REPLY_QUEUE = "amq.rabbitmq.reply-to"
 SHORT_WAIT_S = 0.6
 """Longer than the short time to live, with room for a real server's delay."""
 
@@ -59,6 +60,7 @@ class Generator:
         self._connections: set[str] = set()
         self._channels: dict[str, _Channel] = {}
         self._policies: dict[str, None] = {}
+        self._reply_names: set[str] = set()
         self._serial = 0
         self._last_count = 0
         self._must_follow: list[Step] = []
@@ -361,6 +363,19 @@ class Generator:
         at = self.pick(at for at, channel in self._channels.items() if not channel.has_shared_window)
         return self._at("basic.recover", at, requeue=True) if at else None
 
+    def _reply(self) -> Step:
+        """Ask for direct replies, ask a question, or answer one."""
+        self._serial += 1
+        known = self.pick(self._reply_names)
+        if known is not None and self.chance(0.6):
+            return self._at("basic.publish", exchange="", routing_key=known, body=f"m{self._serial}")
+        if self.chance(0.4):
+            tag = f"c{self._serial}"
+            return self._at("basic.consume", queue=REPLY_QUEUE, consumer_tag=tag, no_ack=self.chance(0.9))
+        step = self._publish()
+        step.setdefault("properties", {})["reply_to"] = REPLY_QUEUE
+        return step
+
     def _wait(self) -> Step:
         return {"op": "wait", "seconds": SHORT_WAIT_S}
 
@@ -449,6 +464,9 @@ class Generator:
 
     def _learn_of_names(self, step: Step, key: str, event: Event) -> None:
         kind = event["ev"]
+        reply_to = event.get("properties", {}).get("reply_to", "")
+        if reply_to.startswith("$reply"):
+            self._reply_names.add(reply_to)
         if kind == "connected":
             self._connections.add(key)
         elif kind in ("connection.close", "closed"):
@@ -476,7 +494,7 @@ class Generator:
         channel = self._channels.get(key)
         if channel is None:
             return
-        if kind == "basic.consume-ok":
+        if kind == "basic.consume-ok" and step["queue"] != REPLY_QUEUE:
             channel.consumers[event["consumer_tag"]] = step["queue"]
             if step.get("no_ack"):
                 channel.no_ack.add(event["consumer_tag"])
@@ -529,6 +547,7 @@ MOVES: dict[str, Callable[[Generator], Step | None]] = {
     "select mode": Generator._select_mode,
     "end transaction": Generator._end_transaction,
     "policy": Generator._policy,
+    "reply": Generator._reply,
     "wait": Generator._wait,
     "mistake": Generator._mistake,
 }
