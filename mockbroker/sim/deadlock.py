@@ -50,10 +50,10 @@ def _can_be_woken(strand: Strand, free: Sequence[Strand]) -> bool:
     return bool(free)
 
 
-def describe_deadlock(stuck: Sequence[Strand], frames: dict[int, FrameType], tables: str) -> str:
+def describe_deadlock(stuck: Sequence[Strand], frames: dict[int, FrameType], tables: Sequence[str]) -> str:
     """Say what each stuck strand waits for and where in its code, and what the broker holds meanwhile."""
     lines = ["deadlock: these can never run again"]
     for strand in stuck:
         place = user_place(frames.get(strand.ident))
         lines.append(f"  {strand.describe()}{f', at {place}' if place else ''}")
-    return "\n".join([*lines, tables] if tables else lines)
+    return "\n".join([*lines, *(f"  {table}" for table in tables)])

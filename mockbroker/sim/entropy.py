@@ -84,10 +84,14 @@ def uuid1(node: int | None = None, clock_seq: int | None = None) -> uuid.UUID:
     strand = current()
     if strand is None:
         return _real_uuid1(node, clock_seq)
-    return _real_uuid1(
-        NODE if node is None else node,
-        strand.task.entropy.getrandbits(14) if clock_seq is None else clock_seq,
-    )
+    outside, uuid._last_timestamp = uuid._last_timestamp, strand.task.last_uuid1  # type: ignore[attr-defined]  # hidden
+    try:
+        return _real_uuid1(
+            NODE if node is None else node,
+            strand.task.entropy.getrandbits(14) if clock_seq is None else clock_seq,
+        )
+    finally:
+        strand.task.last_uuid1, uuid._last_timestamp = uuid._last_timestamp, outside  # type: ignore[attr-defined]  # hidden
 
 
 def getnode() -> int:

@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -34,6 +35,10 @@ Check = Callable[[Simulation], object]
 _CHUNK: Final = 16  # runs sent to a process at a time: enough to hide the sending, few enough to stop soon
 _PROGRESS_AFTER_S: Final = 2.0
 _monotonic = time.monotonic  # the real one, bound before anything is patched
+
+_NOT_IMPORTABLE: Final = (
+    "with jobs, program and check must be functions that another process can import by name: {}"
+)
 
 _Case = TypeVar("_Case")
 _Result = TypeVar("_Result")
@@ -155,6 +160,10 @@ def run_all(
         for case, result in zip(cases, pool.map(run, cases, chunksize=_CHUNK), strict=True):
             yield case, result
             progress.one_more()
+    except BrokenProcessPool as error:
+        raise TypeError(
+            _NOT_IMPORTABLE.format("a process of the pool ended when it looked for them")
+        ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -163,9 +172,7 @@ def _check_importable(run: Callable[..., object]) -> None:
     try:
         pickle.dumps(run)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise TypeError(
-            f"with jobs, program and check must be functions that another process can import by name: {error}"
-        ) from None
+        raise TypeError(_NOT_IMPORTABLE.format(error)) from None
 
 
 class _Progress:

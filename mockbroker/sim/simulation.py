@@ -275,8 +275,16 @@ class Simulation:
         at_rest = [self._idle.is_at_rest(strand) for strand in waiting]  # all are asked, each time
         return all(at_rest)
 
-    def _tables(self) -> str:
-        return str(self.broker.ctl("list_queues name messages_ready messages_unacknowledged"))
+    def _tables(self) -> list[str]:
+        """Say what the broker holds, and which channel has not acknowledged it."""
+        lines = []
+        for queue in self.broker.list_queues("name", "messages_ready", "messages_unacknowledged"):
+            ready, unacked = queue["messages_ready"], queue["messages_unacknowledged"]
+            lines.append(f"queue {queue['name']!r}: {ready} ready, {unacked} unacknowledged")
+        for channel in self.broker.list_channels("name", "messages_unacknowledged"):
+            if unacked := channel["messages_unacknowledged"]:
+                lines.append(f"channel {channel['name']}: {unacked} unacknowledged")
+        return lines or ["the broker has no queues"]
 
     @property
     def now(self) -> float:
@@ -435,7 +443,7 @@ class Simulation:
                 task.frozen = False
             self._scheduler.unwind()
             for task in self._past_tasks:
-                task.end(-signal.SIGKILL, "ended with the simulation")
+                task.end(-signal.SIGKILL)
                 task.drop()
         finally:
             remove_maker(self._opener)

@@ -89,6 +89,8 @@ class Task:
         self.scheduler = scheduler
         self.random = Random(f"{seed} {name}")
         self.entropy = Random(f"entropy {seed} {name}")
+        self.last_uuid1: int | None = None
+        """The time in the last `uuid.uuid1`, which the next one must not repeat."""
         self.signal_handlers: dict[int, Handler] = {signal.SIGINT: signal.default_int_handler}
         self.wakeup_fd = -1
         self.exit_callbacks: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
@@ -179,9 +181,10 @@ class Task:
 
     # Its end
 
-    def end(self, exit_code: int, how: str) -> None:
-        """End the process where it stands: what it has sent arrives, its sockets close, its code never runs
-        again.
+    def end(self, exit_code: int, how: str = "") -> None:
+        """End the process where it stands: what it has sent arrives, its sockets close, it never runs again.
+
+        The log says `how`, unless that is empty.
         """
         if self.dead:
             return
@@ -194,7 +197,8 @@ class Task:
             sock.close()
         self.console.finish()
         self.console.is_off = True
-        self._log.add(self.name, how)
+        if how:
+            self._log.add(self.name, how)
         self.scheduler.forget(self)
 
     # Its signals
