@@ -289,11 +289,10 @@ class Delivered(OfDelivery):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Got(OfDelivery):
-    """A message was fetched with basic.get; `message_count` messages stayed ready."""
+    """A message was fetched with basic.get; with `auto_ack` it has left its queue for good."""
 
     redelivered: bool
     auto_ack: bool
-    message_count: int
     exchange: str
     routing_key: str
     body: bytes

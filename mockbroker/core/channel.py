@@ -379,8 +379,6 @@ class BrokerChannel(Declarations):
             return replies.BASIC_GET_EMPTY
         assert isinstance(delivery, GetOk)
         delivery.message_count = target.ready_count
-        if self.node.trace is not None:
-            self.node.trace.got(self, delivery, no_ack=no_ack)
         return delivery
 
     def fetched(
@@ -395,6 +393,8 @@ class BrokerChannel(Declarations):
             self.watch_for(queue)
             if self.watch is not None:
                 self.watch.delivered(delivery)
+        if self.node.trace is not None:
+            self.node.trace.got(self, delivery, no_ack=no_ack)
         return delivery
 
     # -- settling
@@ -447,8 +447,6 @@ class BrokerChannel(Declarations):
             delivery = self.unacked.pop(delivery_tag, None)
             if delivery is None:
                 raise refusals.unknown_delivery_tag(delivery_tag)
-            if self.node.trace is not None:
-                self.node.trace.settled(self, delivery, how)
             self._settle_in(delivery.queue, [delivery], how)
             return
         deliveries = self._take(delivery_tag, multiple)
@@ -484,10 +482,6 @@ class BrokerChannel(Declarations):
 
     def _settle(self, deliveries: list[Delivery], how: str) -> None:
         """Settle deliveries, for each queue and consumer apart: credit returns, and deliveries go on."""
-        trace = self.node.trace
-        if trace is not None:
-            for delivery in deliveries:
-                trace.settled(self, delivery, how)
         for part in _by_queue_and_consumer(deliveries):
             self._settle_in(part[0].queue, part, how)
         if self.watch is not None:
@@ -500,7 +494,10 @@ class BrokerChannel(Declarations):
 
     def _settle_in(self, queue: Queue, deliveries: list[Delivery], how: str) -> None:
         parked: dict[Consumer, None] = {}
+        trace = self.node.trace
         for delivery in deliveries:
+            if trace is not None:
+                trace.settled(self, delivery, how)
             consumer = delivery.consumer
             if consumer is not None:
                 consumer.credit += 1

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mockbroker.core.exchanges.base import Binding, Exchange
     from mockbroker.core.queues.base import Queue
     from mockbroker.errors import AMQPError
-    from mockbroker.message import Delivery, GetOk, Message
+    from mockbroker.message import Delivery, Message
 
 _SETTLEMENTS: dict[str, type[events.OfDelivery]] = {
     "ack": events.Acknowledged,
@@ -194,7 +194,7 @@ class Recorder:
             body=delivery.message[2],
         )
 
-    def got(self, channel: BrokerChannel, delivery: GetOk, *, no_ack: bool) -> None:
+    def got(self, channel: BrokerChannel, delivery: Delivery, *, no_ack: bool) -> None:
         """A message is fetched."""
         self._record_delivery(
             events.Got,
@@ -202,7 +202,6 @@ class Recorder:
             delivery,
             redelivered=delivery.redelivered,
             auto_ack=no_ack,
-            message_count=delivery.message_count,
             exchange=delivery.exchange,
             routing_key=delivery.routing_key,
             body=delivery.message[2],

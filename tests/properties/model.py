@@ -252,7 +252,6 @@ class Model:
     def on_Got(self, event: events.Got) -> None:
         queue = self.queues[event.queue]
         copy = self._take_head(queue, event)
-        assert event.message_count == len(queue.ready)
         if not event.auto_ack:
             self._hold(queue, copy, (event.connection, event.channel), event.delivery_tag, None)
 

@@ -103,12 +103,14 @@ class Program:
         self._seat(number).channel.close()
 
     def declare(self, number: int, name: str) -> None:
-        self._seat(number).channel.queue_declare(name, **QUEUES[name])
+        channel = self._seat(number).channel
+        if name in QUEUES:
+            channel.queue_declare(name, **QUEUES[name])
+        channel.exchange_declare(EXCHANGE, "fanout", durable=True)
 
     def bind(self, number: int, name: str) -> None:
-        channel = self._seat(number).channel
-        channel.exchange_declare(EXCHANGE, "fanout", durable=True)
-        channel.queue_bind(name, EXCHANGE)
+        self.declare(number, name)
+        self._seat(number).channel.queue_bind(name, EXCHANGE)
 
     def unbind(self, number: int, name: str) -> None:
         self._seat(number).channel.queue_unbind(name, EXCHANGE)
@@ -136,11 +138,12 @@ class Program:
             expiration=None if ttl_ms is None else str(ttl_ms),
         )
         body = b"m%d" % self._published
+        self.declare(number, name)
         self._seat(number).channel.basic_publish(exchange, name, body, properties, mandatory)
 
-    def publish_many(self, number: int, name: str, count: int) -> None:
+    def publish_many(self, number: int, name: str, count: int, persistent: bool) -> None:
         for _ in range(count):
-            self.publish(number, "", name, False, None, None, False)
+            self.publish(number, "", name, persistent, None, None, mandatory=False)
 
     def consume(
         self, number: int, name: str, auto_ack: bool, prefetch: int, exclusive: bool, priority: int
@@ -153,6 +156,7 @@ class Program:
                 seat.held.append(method)
 
         arguments = {"x-priority": priority} if priority else None
+        self.declare(number, name)
         seat.channel.basic_qos(prefetch_count=prefetch)
         seat.channel.basic_consume(name, receive, auto_ack, exclusive, arguments=arguments)
 
@@ -166,6 +170,7 @@ class Program:
             seat.channel.basic_cancel(tags[which % len(tags)])
 
     def get(self, number: int, name: str, auto_ack: bool) -> None:
+        self.declare(number, name)
         seat = self._seat(number)
         method, properties, body = seat.channel.basic_get(name, auto_ack)
         if method is not None:
@@ -175,9 +180,10 @@ class Program:
                 seat.held.append(method)
 
     def settle(self, number: int, which: int, how: str, multiple: bool) -> None:
-        seat = self._seat(number)
-        if not seat.held:
+        busy = [seat for seat in self.seats if seat.held]
+        if not busy:
             return
+        seat = busy[number % len(busy)]
         index = which % len(seat.held)
         tag = seat.held[index].delivery_tag
         if multiple:

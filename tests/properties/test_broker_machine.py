@@ -11,7 +11,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mockbroker import Broker
 from mockbroker.channel import Channel
@@ -21,7 +21,7 @@ from .model import Model
 from .program import EXCHANGE, NAMES, Command, Program
 
 numbers = st.integers(0, 7)
-names = st.sampled_from(NAMES)
+settlements = st.sampled_from(["ack", "ack", "requeue", "discard"])
 
 
 def play(commands: list[Command], rules: str) -> str:
@@ -46,6 +46,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self.model = Model()
         self.program = Program(self.broker, self._seen)
         self.commands: list[Command] = []
+        self.focus: list[str] = []
         self._followed = 0
 
     def _seen(self, channel: Channel, method: Delivery, properties: Any, body: bytes) -> None:
@@ -74,58 +75,75 @@ class BrokerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         assert play(self.commands, self.server_rules) == str(self.trace)
 
-    @rule(number=numbers, mode=st.sampled_from(["plain", "plain", "confirm", "tx"]))
-    def open_channel(self, number: int, mode: str) -> None:
-        self._do("open_channel", number, mode)
-
-    @rule()
-    def connect(self) -> None:
+    @initialize(
+        focus=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
+        bound=st.booleans(),
+        mode=st.sampled_from(["plain", "confirm", "tx"]),
+        count=st.integers(0, 5),
+    )
+    def begin(self, focus: list[str], bound: bool, mode: str, count: int) -> None:
+        """A program is about a few queues, so that its clients meet."""
+        self.focus = focus
+        self._do("open_channel", 0, "plain")
         self._do("connect")
+        self._do("open_channel", 1, mode)
+        for name in ("dead", *focus):
+            self._do("bind" if bound else "declare", 0, name)
+            self._do("publish_many", 0, name, count, persistent=True)
 
-    @rule(number=numbers, how=st.sampled_from(["drop", "close", "close_channel"]))
-    def leave(self, number: int, how: str) -> None:
-        self._do(how, number)
-
-    @rule(number=numbers, name=names)
-    def declare(self, number: int, name: str) -> None:
-        self._do("declare", number, name)
-
-    @rule(number=numbers, several=st.lists(names, min_size=3, max_size=5, unique=True))
-    def declare_and_bind(self, number: int, several: list[str]) -> None:
-        for name in several:
-            self._do("declare", number, name)
-            self._do("bind", number, name)
-
-    @rule(number=numbers, name=names, how=st.sampled_from(["unbind", "delete", "purge"]))
-    def take_away(self, number: int, name: str, how: str) -> None:
-        self._do(how, number, name)
+    def _name(self, which: int) -> str:
+        return self.focus[which % len(self.focus)]
 
     @rule(
         number=numbers,
-        exchange=st.sampled_from(["", "", EXCHANGE]),
-        name=names,
+        which=numbers,
+        exchange=st.sampled_from(["", "", "", EXCHANGE]),
         persistent=st.booleans(),
         priority=st.sampled_from([None, None, 0, 2, 9]),
         ttl_ms=st.sampled_from([None, None, None, 0, 100, 400]),
         mandatory=st.booleans(),
     )
-    def publish(self, number: int, **message: Any) -> None:
-        self._do("publish", number, **message)
+    def publish(self, number: int, which: int, **message: Any) -> None:
+        name = "nowhere" if which == 7 else self._name(which)
+        self._do("publish", number, name=name, **message)
 
-    @rule(number=numbers, name=names, count=st.integers(2, 6))
-    def publish_many(self, number: int, name: str, count: int) -> None:
-        self._do("publish_many", number, name, count)
+    @rule(number=numbers, which=numbers, count=st.integers(2, 6), persistent=st.booleans())
+    def publish_many(self, number: int, which: int, count: int, persistent: bool) -> None:
+        self._do("publish_many", number, self._name(which), count, persistent)
 
     @rule(
         number=numbers,
-        name=names,
-        auto_ack=st.booleans(),
+        which=numbers,
+        auto_ack=st.sampled_from([False, False, True]),
         prefetch=st.sampled_from([0, 0, 1, 2]),
-        exclusive=st.sampled_from([False, False, False, True]),
+        exclusive=st.sampled_from([False, False, False, False, False, True]),
         priority=st.sampled_from([0, 0, 0, 5]),
     )
-    def consume(self, number: int, **consumer: Any) -> None:
-        self._do("consume", number, **consumer)
+    def consume(self, number: int, which: int, **consumer: Any) -> None:
+        self._do("consume", number, self._name(which), **consumer)
+
+    @rule(number=numbers, which=numbers, auto_ack=st.booleans())
+    def get(self, number: int, which: int, auto_ack: bool) -> None:
+        self._do("get", number, self._name(which), auto_ack)
+
+    @rule(number=numbers, which=numbers, how=settlements, multiple=st.booleans())
+    def settle(self, number: int, which: int, how: str, multiple: bool) -> None:
+        self._do("serve")
+        self._do("settle", number, which, how, multiple)
+
+    @rule(number=numbers, which=numbers, hows=st.lists(settlements, min_size=1, max_size=4))
+    def settle_several(self, number: int, which: int, hows: list[str]) -> None:
+        self._do("serve")
+        for how in hows:
+            self._do("settle", number, which, how, multiple=False)
+
+    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000]))
+    def advance(self, ms: int) -> None:
+        self._do("advance", ms)
+
+    @rule(number=numbers, what=st.sampled_from(["recover", "commit", "commit", "roll_back"]))
+    def other(self, number: int, what: str) -> None:
+        self._do(what, number)
 
     @rule(number=numbers, prefetch=st.integers(0, 2))
     def limit_channel(self, number: int, prefetch: int) -> None:
@@ -139,40 +157,22 @@ class BrokerMachine(RuleBasedStateMachine):
                 self.model.channel_limits.pop(name, None)
             self._do("limit_channel", number, prefetch)
 
-    @rule(number=numbers, which=numbers)
-    def cancel(self, number: int, which: int) -> None:
-        self._do("cancel", number, which)
+    @rule(number=numbers, which=numbers, how=st.sampled_from(["cancel", "purge", "unbind", "bind", "delete"]))
+    def change_queues(self, number: int, which: int, how: str) -> None:
+        self._do(how, number, which if how == "cancel" else self._name(which))
 
-    @rule(number=numbers, name=names, auto_ack=st.booleans())
-    def get(self, number: int, name: str, auto_ack: bool) -> None:
-        self._do("get", number, name, auto_ack)
+    @rule(number=numbers, how=st.sampled_from(["drop", "close", "close_channel", "settle_unknown"]))
+    def leave(self, number: int, how: str) -> None:
+        self._do(how, number)
 
-    @rule(
-        number=numbers,
-        which=numbers,
-        how=st.sampled_from(["ack", "ack", "requeue", "discard"]),
-        multiple=st.booleans(),
-    )
-    def settle(self, number: int, which: int, how: str, multiple: bool) -> None:
-        self._do("settle", number, which, how, multiple)
-
-    @rule(
-        number=numbers, what=st.sampled_from(["recover", "settle_unknown", "commit", "commit", "roll_back"])
-    )
-    def other(self, number: int, what: str) -> None:
-        self._do(what, number)
-
-    @rule()
-    def serve(self) -> None:
-        self._do("serve")
-
-    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000]))
-    def advance(self, ms: int) -> None:
-        self._do("advance", ms)
-
+    @precondition(lambda self: len(self.commands) % 3 == 0)
     @rule(how=st.sampled_from(["restart", "crash", "crash"]))
     def go_down(self, how: str) -> None:
         self._do(how)
+
+    @rule(number=numbers, mode=st.sampled_from(["plain", "confirm", "tx"]))
+    def arrive(self, number: int, mode: str) -> None:
+        self._do("open_channel", number, mode)
 
 
 class OlderBrokerMachine(BrokerMachine):
@@ -182,6 +182,6 @@ class OlderBrokerMachine(BrokerMachine):
 
 
 TestBroker = BrokerMachine.TestCase
-TestBroker.settings = settings(max_examples=150, stateful_step_count=40)
+TestBroker.settings = settings(max_examples=300, stateful_step_count=40)
 TestOlderBroker = OlderBrokerMachine.TestCase
-TestOlderBroker.settings = settings(max_examples=50, stateful_step_count=40)
+TestOlderBroker.settings = settings(max_examples=100, stateful_step_count=40)
