@@ -8,6 +8,12 @@ Read next: ``core/node.py``; ``docs/supported.md`` names the recorded scenarios 
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class Rules:
     """The rules of one RabbitMQ version. Instances cannot be changed; `RULES` has one for each version."""
@@ -53,13 +59,19 @@ class Rules:
     quorum_priority_takes_over_single_active: bool
     # properties
     odd_delivery_mode_is_refused: bool
-    transient_is_shown: bool
     expiration_is_rewritten: bool
     # transactions
     lost_queue_fails_commit: bool
     # streams
+    consumer_arguments: Mapping[str, tuple[str, ...]]
+    stream_filters: bool
+    stream_takes_dead_letters: bool
+    stream_keeps_annotations: bool
+    stream_turns_bytes_into_text: bool
+    stream_shows_transient: bool
     stream_nack_is_refused: bool
     stream_prefetch_text: str
+    stream_automatic_ack_text: str
 
     def __repr__(self) -> str:
         return f"<Rules {self.name}>"
@@ -94,11 +106,25 @@ class _RabbitMQ310(Rules):
     quorum_consumers_go_by_tag = True
     quorum_priorities = False
     quorum_priority_takes_over_single_active = False
-    transient_is_shown = False
     expiration_is_rewritten = False
     lost_queue_fails_commit = False
+    consumer_arguments = MappingProxyType(
+        {
+            "classic": ("x-priority", "x-credit", "x-cancel-on-ha-failover"),
+            "quorum": ("x-priority", "x-credit"),
+            "stream": ("x-stream-offset", "x-credit"),
+        }
+    )
+    stream_filters = False
+    stream_takes_dead_letters = False
+    stream_keeps_annotations = False
+    stream_turns_bytes_into_text = False
+    stream_shows_transient = False
     stream_nack_is_refused = True
     stream_prefetch_text = "consumer prefetch count is not set for 'queue '{queue}' in vhost '{vhost}''"
+    stream_automatic_ack_text = (
+        "automatic acknowledgement not supported by stream queues queue '{queue}' in vhost '{vhost}'"
+    )
 
 
 class _RabbitMQ40(Rules):
@@ -132,11 +158,25 @@ class _RabbitMQ40(Rules):
     quorum_consumers_go_by_tag = False
     quorum_priorities = True
     quorum_priority_takes_over_single_active = True
-    transient_is_shown = True
     expiration_is_rewritten = True
     lost_queue_fails_commit = True
+    consumer_arguments = MappingProxyType(
+        {
+            "classic": ("x-priority", "x-credit"),
+            "quorum": ("x-priority", "x-credit"),
+            "stream": ("x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered", "x-credit"),
+        }
+    )
+    stream_filters = True
+    stream_takes_dead_letters = True
+    stream_keeps_annotations = True
+    stream_turns_bytes_into_text = True
+    stream_shows_transient = True
     stream_nack_is_refused = False
     stream_prefetch_text = "consumer prefetch count is not set for stream queue '{queue}' in vhost '{vhost}'"
+    stream_automatic_ack_text = (
+        "automatic acknowledgement not supported by stream queue '{queue}' in vhost '{vhost}'"
+    )
 
 
 RULES: dict[str, Rules] = {rules.name: rules for rules in (_RabbitMQ310(), _RabbitMQ40())}

@@ -10,7 +10,7 @@ Read next: ``core/vhost.py``, ``core/queues/base.py``.
 from __future__ import annotations
 
 from mockbroker.core import refusals
-from mockbroker.values import LongString, canonical, is_integer, type_name
+from mockbroker.values import LongString, Timestamp, canonical, is_integer, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -141,18 +141,20 @@ def _check_group_size(value: Any) -> None:
 def parse_age_s(text: str) -> int | None:
     """Return the seconds of an age such as ``7D`` or ``1h``, None when it is none.
 
-    Units are Y, M, D, h, m, s. Source: RabbitMQ documentation, "Streams".
+    Units are Y, M, D, h, m, s. Raises HardError 541 for what does not begin with a digit: a real server's
+    process dies of it. Source: RabbitMQ documentation, "Streams"; recorded scenario
+    ``streams/max-age-invalid``.
     """
-    number, unit = text[:-1], text[-1:]
-    if unit not in _AGE_UNITS or not number.isdigit():
-        return None
-    return int(number) * _AGE_UNITS[unit]
+    unit = text.lstrip("0123456789")
+    if unit == text:
+        raise refusals.internal_error()
+    number = int(text[: len(text) - len(unit)])
+    return number * _AGE_UNITS[unit] if number and unit in _AGE_UNITS else None
 
 
 def _check_max_age(value: Any) -> None:
     if parse_age_s(_check_string(value)) is None:
-        # A real server's process dies of it: recorded scenario streams/max-age-invalid.
-        raise refusals.internal_error()
+        raise _Unacceptable("invalid_max_age")
 
 
 _QUEUE_CHECKS: dict[str, Callable[[Any], object]] = {
@@ -274,6 +276,35 @@ def check_consumer_arguments(name: str, vhost: str, arguments: dict[str, Any]) -
                 check(arguments[argument])
             except _Unacceptable as reason:
                 raise refusals.invalid_argument(argument, name, vhost, str(reason)) from None
+
+
+def check_consumer_arguments_of(
+    kind: str, name: str, vhost: str, arguments: dict[str, Any], rules: Rules
+) -> None:
+    """Refuse arguments that consumers of a queue type cannot have, then wrong values: SoftError 406."""
+    known = rules.consumer_arguments
+    for argument in sorted({each for names in known.values() for each in names}):
+        if argument in arguments and argument not in known[kind]:
+            raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
+    check_consumer_arguments(name, vhost, arguments)
+
+
+def check_stream_offset(name: str, vhost: str, arguments: dict[str, Any]) -> None:
+    """Refuse an x-stream-offset that is none.
+
+    Raises SoftError 406, and HardError 541 for what a real server's process dies of: another type, or a text
+    that neither is a name nor begins with a digit. Source: recorded scenarios ``streams/offset-*``.
+    """
+    if STREAM_OFFSET not in arguments:
+        return
+    offset = arguments[STREAM_OFFSET]
+    if is_integer(offset) or isinstance(offset, Timestamp) or offset in ("first", "last", "next"):
+        return
+    if not isinstance(offset, str):
+        raise refusals.internal_error()
+    if parse_age_s(offset) is None:
+        reason = f'{{invalid_stream_offset_arg,{{longstr,<<"{offset}">>}}}}'
+        raise refusals.invalid_argument(STREAM_OFFSET, name, vhost, reason)
 
 
 def check_same_queue_arguments(

@@ -6,7 +6,7 @@ what a delivery tag means (``core/channel.py``).
 
 A *step* is one command to the queue: a publish, what one consumer settles, a consumer that comes or goes.
 At its end messages are given out, those of one consumer together, and then the length limit is looked at.
-What is done is on disk at once: a restart and a power cut keep everything, and count as an attempt to deliver.
+What is done is on disk at once: a restart and a power cut keep everything, and count as a delivery attempt.
 Source: RabbitMQ documentation, "Quorum Queues"; recorded area ``quorum``.
 
 Read next: ``core/queues/quorum_order.py``, ``core/queues/quorum_ring.py``, ``core/queues/classic.py``.
@@ -451,7 +451,7 @@ class QuorumQueue(Queue):
 
         RabbitMQ differs: `exclusive` keeps nobody out. Source: ``quorum/exclusive-consumer``.
         """
-        args.check_consumer_arguments(self.name, self.vhost.name, arguments)
+        args.check_consumer_arguments_of(self.type, self.name, self.vhost.name, arguments, self.node.rules)
         if channel.limiter is not None:
             raise unsupported.global_qos(self)
 

@@ -44,6 +44,24 @@ def get_from_single_active(queue: Queue) -> SoftError:
     )
 
 
+def for_stream(queue: Queue, operation: str) -> HardError:
+    """540: an operation that streams do not have."""
+    return refusals.not_implemented(f"{operation} not supported by stream queues {_named(queue)}")
+
+
+def automatic_ack(queue: Queue) -> HardError:
+    """540: a consumer of a stream that acknowledges automatically."""
+    return refusals.not_implemented(
+        queue.node.rules.stream_automatic_ack_text.format(queue=queue.name, vhost=queue.vhost.name)
+    )
+
+
+def no_prefetch(queue: Queue) -> SoftError:
+    """406: a consumer of a stream without a prefetch window."""
+    text = queue.node.rules.stream_prefetch_text
+    return SoftError("PRECONDITION_FAILED", text.format(queue=queue.name, vhost=queue.vhost.name))
+
+
 def check_replicated(
     vhost: VHost,
     name: str,

@@ -1,0 +1,327 @@
+"""Streams: a log that consumers read, each from its own offset, and that nobody takes anything from.
+
+Owns: the messages of a stream by offset, where each consumer has got to, and what it wants to read.
+Refuses to know: what AMQP 1.0 leaves of a message (``stream_message.py``), how many bytes a segment takes
+(``stream_segments.py``), and what a delivery tag means.
+
+Each message is a chunk of its own: offsets and times find a single message, and filters match exactly.
+Source: RabbitMQ documentation, "Streams"; recorded area ``streams``.
+
+Read next: ``core/queues/stream_message.py``, ``core/queues/quorum.py``.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+from mockbroker.clock import MS
+from mockbroker.core import arguments as args
+from mockbroker.core import refusals
+from mockbroker.core.dispatch import Ring
+from mockbroker.core.queues import unsupported
+from mockbroker.core.queues.base import Queue
+from mockbroker.core.queues.stream_message import check_storable, filter_value, shown, stored
+from mockbroker.message import Delivery
+from mockbroker.values import Timestamp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from typing import Any
+
+    from mockbroker.core.channel import BrokerChannel
+    from mockbroker.core.dispatch import Consumer
+    from mockbroker.core.queues.settings import Settings
+    from mockbroker.core.vhost import VHost
+    from mockbroker.message import Message
+
+
+def is_dead_letter(message: Message) -> bool:
+    """Whether a queue has given the message up before."""
+    return bool(getattr(message[3], "deaths", None))
+
+
+class StreamRing(Ring):
+    """The consumers of a stream: those in `ready` have credit, and all of them are served."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        """How many consumers queue.declare tells of: always none. Source: ``streams/declare-counts``."""
+        return 0
+
+    def set_aside(self, consumer: Consumer) -> None:
+        """Set a consumer without credit aside."""
+        self._parkings += 1
+        self.ready.remove(consumer)
+        consumer.parked_at = self._parkings
+
+
+class Reader:
+    """What a consumer reads: `offset` comes next; `wanted` are the filter values, None for everything."""
+
+    __slots__ = ("matches_unfiltered", "offset", "wanted")
+
+    def __init__(self, offset: int, wanted: frozenset[str] | None, *, matches_unfiltered: bool) -> None:
+        self.offset = offset
+        self.wanted = wanted
+        self.matches_unfiltered = matches_unfiltered
+
+    def wants(self, message: Message) -> bool:
+        """Whether the filter lets a message through."""
+        if self.wanted is None:
+            return True
+        value = filter_value(message)
+        return value in self.wanted or (not value and self.matches_unfiltered)
+
+
+class StreamQueue(Queue):
+    """A stream.
+
+    Invariant: `_messages[i]` has offset `_first + i` and was published at `_times_ms[i]`, in milliseconds of
+    the time of day; times never go back. A consumer that is not set aside has read all that it wants.
+    """
+
+    __slots__ = ("_first", "_messages", "_readers", "_rejoining", "_times_ms")
+    type = "stream"
+    is_shared = True
+    ring: StreamRing
+
+    def __init__(self, vhost: VHost, name: str, **declaration: Any) -> None:
+        super().__init__(vhost, name, **declaration)
+        self._first = 0
+        self._messages: list[Message] = []
+        self._times_ms: list[int] = []
+        self._readers: dict[Consumer, Reader] = {}
+        self._rejoining: list[Consumer] = []
+        """Consumers that were set aside and have credit again."""
+        self.ring = StreamRing()
+
+    # -- declaring
+
+    @classmethod
+    def check_declaration(
+        cls, vhost: VHost, name: str, *, durable: bool, exclusive: bool, auto_delete: bool, server_named: bool
+    ) -> None:
+        """Refuse what is not durable, or is temporary in another way: SoftError 406."""
+        unsupported.check_replicated(
+            vhost,
+            name,
+            cls.type,
+            durable=durable,
+            exclusive=exclusive,
+            auto_delete=auto_delete,
+            server_named=server_named,
+        )
+
+    def apply_settings(self, settings: Settings) -> None:
+        """Put new settings in force. A stream never expires, whatever a policy says."""
+        settings.expires_ms = None
+        super().apply_settings(settings)
+
+    def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
+        """Refuse nothing: a stream is deleted whatever the conditions. Source: ``streams/delete-if-*``."""
+
+    # -- the log
+
+    @property
+    def ready_count(self) -> int:
+        """How many messages are there."""
+        return len(self._messages)
+
+    @property
+    def next_position(self) -> int:
+        """The offset that the next message to be published will get."""
+        return self._first + len(self._messages)
+
+    def messages(self) -> Iterator[tuple[int, Message, bool]]:
+        """The messages in order: offset, message, and that it is never redelivered."""
+        for index, message in enumerate(self._messages):
+            yield self._first + index, message, False
+
+    def publish(self, message: Message) -> bool:
+        """Append a message, and deliver it to whoever has read up to here.
+
+        Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is lost.
+        """
+        rules = self.node.rules
+        if is_dead_letter(message):
+            if not rules.stream_takes_dead_letters:
+                return True
+        else:
+            check_storable(message, rules)
+        self._messages.append(stored(message, rules))
+        self._times_ms.append(self._now_ms())
+        self._serve_all()
+        return True
+
+    def _now_ms(self) -> int:
+        return self.node.epoch_s * 1000 + self.node.clock.now_ns // MS
+
+    def _offset_of(self, spec: Any) -> int:
+        """Return the offset at which a consumer begins. `spec` is its (checked) x-stream-offset."""
+        end = self.next_position
+        if isinstance(spec, Timestamp):
+            return self._offset_at(spec * 1000)
+        if isinstance(spec, int):
+            return max(spec, 0)
+        if spec == "first":
+            return self._first
+        if spec == "last":
+            return max(end - 1, self._first)
+        if spec is None or spec == "next":
+            return end
+        age_s = args.parse_age_s(spec)
+        assert age_s is not None
+        return self._offset_at(self._now_ms() - age_s * 1000)
+
+    def _offset_at(self, time_ms: int) -> int:
+        """Return the offset of the first message that is not older than a time."""
+        return self._first + bisect_left(self._times_ms, time_ms)
+
+    # -- out
+
+    def dispatch(self) -> None:
+        """Let consumers with new credit read on, or everybody."""
+        if not self._rejoining:
+            self._serve_all()
+        rejoining, self._rejoining = self._rejoining, []
+        for consumer in rejoining:
+            self.ring.rejoin(consumer)
+            self._serve(consumer)
+
+    def unpark(self, consumers: Iterable[Consumer]) -> None:
+        """Note who has credit again: `dispatch` lets them read on, in the order of their tags."""
+        self._rejoining = sorted(
+            (each for each in consumers if each.parked_at and each.credit), key=lambda each: each.tag
+        )
+
+    def _serve_all(self) -> None:
+        # Order matters: on one channel the last tag comes first. Source: ``streams/consumers-in-order``.
+        for consumer in sorted(self.ring.ready, key=lambda each: each.tag, reverse=True):
+            self._serve(consumer)
+
+    def _serve(self, consumer: Consumer) -> None:
+        reader, end = self._readers[consumer], self.next_position
+        reader.offset = max(reader.offset, self._first)
+        while consumer.credit and reader.offset < end:
+            offset = reader.offset
+            message = self._messages[offset - self._first]
+            reader.offset = offset + 1
+            if reader.wants(message):
+                self._send(consumer, offset, message)
+        if not consumer.credit:
+            self.ring.set_aside(consumer)
+
+    def _send(self, consumer: Consumer, offset: int, message: Message) -> None:
+        channel = consumer.channel
+        tag = channel.next_tag
+        channel.next_tag = tag + 1
+        delivery = Delivery(consumer, self, shown(message, offset), offset, tag, False)
+        channel.unacked[tag] = delivery
+        consumer.credit -= 1
+        if channel.watch is not None:
+            channel.watch.delivered(delivery)
+        if self.node.trace is not None:
+            self.node.trace.delivered(delivery)
+        consumer.deliver(delivery)
+
+    def get(self, channel: BrokerChannel, *, no_ack: bool) -> Delivery | None:
+        """Refuse basic.get: HardError 540."""
+        raise unsupported.for_stream(self, "basic.get")
+
+    def requeue(self, deliveries: list[Delivery]) -> None:
+        """Do nothing but give credit back: see `discard`. The end of a channel is never refused."""
+        if deliveries[0].consumer is not None and deliveries[0].consumer.channel.is_open:
+            self.discard(deliveries)
+            self.dispatch()
+        self._rejoining = []
+
+    def discard(self, deliveries: list[Delivery]) -> None:
+        """Do nothing: a stream keeps its messages. Raises HardError 540 where the rules refuse that."""
+        if self.node.rules.stream_nack_is_refused:
+            self._rejoining = []
+            raise unsupported.for_stream(self, "basic.nack and basic.reject")
+
+    def purge(self) -> int:
+        """Refuse queue.purge: HardError 540."""
+        raise unsupported.for_stream(self, "queue.purge")
+
+    # -- consumers
+
+    def check_consume(
+        self, *, channel: BrokerChannel, no_ack: bool, exclusive: bool, arguments: dict[str, Any]
+    ) -> None:
+        """Refuse a consumer: SoftError 406 for its arguments or without a prefetch window, HardError 540 with
+        a shared window or automatic acknowledgement, 541 for an offset that is none.
+
+        RabbitMQ differs: `exclusive` keeps nobody out. Source: ``streams/exclusive-consumer``.
+        """
+        args.check_consumer_arguments_of(self.type, self.name, self.vhost.name, arguments, self.node.rules)
+        args.check_stream_offset(self.name, self.vhost.name, arguments)
+        if not channel.prefetch_count:
+            raise unsupported.no_prefetch(self)
+        if channel.limiter is not None:
+            raise unsupported.global_qos(self)
+        if no_ack:
+            raise unsupported.automatic_ack(self)
+        if self.node.rules.stream_filters and arguments.get(args.STREAM_FILTER) == []:
+            raise refusals.internal_error()
+
+    def add_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer in, at the offset that it asks for. Deliveries to it follow the reply."""
+        wanted = None
+        if self.node.rules.stream_filters:
+            wanted = _filter_values(consumer.arguments.get(args.STREAM_FILTER))
+        self._readers[consumer] = Reader(
+            self._offset_of(consumer.arguments.get(args.STREAM_OFFSET)),
+            wanted,
+            matches_unfiltered=consumer.arguments.get(args.STREAM_MATCH_UNFILTERED) is True,
+        )
+        self.ring.add(consumer)
+        self.node.later(self.dispatch)
+
+    def remove_consumer(self, consumer: Consumer) -> None:
+        """Let a consumer go."""
+        super().remove_consumer(consumer)
+        del self._readers[consumer]
+
+    # -- restart and the end
+
+    def forget_consumers(self) -> None:
+        """All links are dead: nobody consumes any more, and nobody is told."""
+        self.ring = StreamRing()
+        self._readers.clear()
+        self._rejoining = []
+
+    def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
+        """Come back with everything: all that is done is on disk at once."""
+
+    def close(self) -> None:
+        """The stream is deleted."""
+        super().close()
+        self._readers.clear()
+        self._messages.clear()
+        self._times_ms.clear()
+
+    def check(self) -> None:
+        """Assert the stream's invariants."""
+        super().check()
+        assert len(self._times_ms) == len(self._messages), f"{self!r} misses the time of a message"
+        assert self._times_ms == sorted(self._times_ms), f"{self!r} has its times out of order"
+        assert list(self._readers) == list(self.ring.all), f"{self!r} has a reader too many or too few"
+        assert not self._rejoining, f"{self!r} has left consumers aside"
+        for consumer, reader in self._readers.items():
+            assert bool(consumer.parked_at) == (not consumer.credit), (
+                f"{consumer!r} is set aside and has credit, or the reverse"
+            )
+            assert consumer.parked_at or reader.offset >= self.next_position, (
+                f"{consumer!r} could read on at {reader.offset}"
+            )
+
+
+def _filter_values(argument: Any) -> frozenset[str] | None:
+    """Return the values that x-stream-filter asks for: one or a list; None when it asks for nothing."""
+    given = argument if isinstance(argument, list) else [argument]
+    values = frozenset(value for value in given if isinstance(value, str))
+    return values or None
