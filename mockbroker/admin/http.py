@@ -38,21 +38,11 @@ _LONGEST_BODY_BYTES = 16 * 1024 * 1024
 
 
 class ManagementServer:
-    """The management API of one endpoint's broker, on a port of its own, until `close`.
+    """The management API of one endpoint's broker, on a listening socket, until `close`."""
 
-    Port 0 picks a free one. Raises OSError that names a port in use.
-    """
-
-    def __init__(self, endpoint: Endpoint, host: str, port: int) -> None:
-        server_type = type(
-            "_Server", (_Server,), {"address_family": socket.AF_INET6 if ":" in host else socket.AF_INET}
-        )
-        try:
-            self._server: _Server = server_type((host, port), _Handler)
-        except OSError as error:
-            raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from None
-        self._server.endpoint = endpoint
-        self.host, self.port = self._server.server_address[:2]
+    def __init__(self, endpoint: Endpoint, listener: socket.socket) -> None:
+        self._server = _Server(endpoint, listener)
+        self.host, self.port = listener.getsockname()[:2]
         name = f"mockbroker-management-{self.port}"
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), name=name, daemon=True
@@ -75,9 +65,12 @@ class ManagementServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
-    allow_reuse_address = True
-    request_queue_size = 128
-    endpoint: Endpoint
+
+    def __init__(self, endpoint: Endpoint, listener: socket.socket) -> None:
+        super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.endpoint = endpoint
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that is gone in the middle of a request is no news."""

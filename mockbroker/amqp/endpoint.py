@@ -7,7 +7,7 @@ Refuses to know: AMQP. Bytes go to and come from sessions.
 The thread and whoever else uses the broker take turns by the broker's lock; no socket is ever waited for
 while it is held. `Endpoint.wake` is safe in any thread. A client that does not read gets no more than
 `HIGH_BYTES` (and one message) into its buffer: then its session holds deliveries back, and once
-`STOP_READING_BYTES` of answers wait as well, nothing more is read from it.
+too many answers wait as well (`session.HELD_BYTES`), nothing more is read from it.
 
 The broker's virtual time has nothing to do with a real client's: heartbeats, time-outs and lingering follow
 the wall clock, whatever clock the broker has. A broker on the wall clock gets its timers fired by this
@@ -40,8 +40,6 @@ HIGH_BYTES = 512 * 1024
 """So many octets waiting for a client make it a slow reader."""
 LOW_BYTES = 128 * 1024
 """Down to so many, and it has caught up."""
-STOP_READING_BYTES = 8 * 1024 * 1024
-"""So many octets of answers held back for a slow reader, and its next commands wait in the network."""
 READ_BYTES = 256 * 1024
 LINGER_S = 2
 """How long the end of a connection waits for the client to close its side."""
@@ -149,7 +147,7 @@ class Link:
     def _wanted_events(self) -> int:
         if not self.waiting_bytes:
             return selectors.EVENT_READ
-        if self.session.held_octets > STOP_READING_BYTES:
+        if self.session.is_full:
             return selectors.EVENT_WRITE
         return selectors.EVENT_READ | selectors.EVENT_WRITE
 
@@ -207,7 +205,7 @@ class Endpoint:
         from mockbroker.admin.http import ManagementServer  # noqa: PLC0415 - most endpoints have none
 
         try:
-            self._management = ManagementServer(self, self.host, port)
+            self._management = ManagementServer(self, listening_socket(self.host, port))
         except OSError:
             self._release()
             self.broker.unshare()

@@ -59,6 +59,9 @@ LOST_SYNC_DELAY_S = 3
 """How long the link stays open after an error that ends all reading, so that the client learns of it."""
 # Source of the three: RabbitMQ's defaults (handshake_timeout, and rabbit_reader's constants).
 
+HELD_BYTES = 8 * 1024 * 1024
+"""So many octets of answers that wait for a slow reader, and its next commands wait too."""
+
 _HEADER_BYTES = 8
 _SPOKEN = bytes((0, 0, 9, 1))
 _PREFERRED_BY_4 = bytes((3, 1, 0, 0))
@@ -151,12 +154,19 @@ class Session:
         # Invariant: empty unless writing is paused; `held_octets` counts those that are bytes already.
         self._held: deque[bytes | Iterator[bytes]] = deque()
         self.held_octets = 0
+        self._has_stopped = False
+        """Whether whole frames wait in `_rest` until the client has read what it asked for."""
         self._heartbeat: Heartbeat | None = None
         self._timeout: Timer | None = None
         self._set_timeout(HANDSHAKE_TIMEOUT_S)
         self.is_over = False
         self.octets_in = 0
         self.octets_out = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more should be read from the client for now."""
+        return self.held_octets > HELD_BYTES
 
     @property
     def is_holding(self) -> bool:
@@ -175,6 +185,9 @@ class Session:
         if self.is_over:
             return
         self.octets_in += len(data)
+        self._go_on(data)
+
+    def _go_on(self, data: bytes) -> None:
         if self._rest:
             data = self._rest + data
         try:
@@ -238,6 +251,9 @@ class Session:
                     kind, payload, erlang_text.pair("invalid_frame_end_marker", data[after], quoted)
                 )
                 return end
+            if self.held_octets > HELD_BYTES:
+                self._has_stopped = True
+                break
             handle(kind, number, payload)
             position = after + 1
             if self._take is not take:
@@ -523,7 +539,7 @@ class Session:
 
     def write(self, data: bytes) -> None:
         """Write whole frames, after those that wait."""
-        if self._held:
+        if self._is_paused or self._held:
             self._held.append(data)
             self.held_octets += len(data)
         else:
@@ -571,9 +587,12 @@ class Session:
         self._is_paused = True
 
     def resume_writing(self) -> None:
-        """Write what waits, until writing is paused again."""
+        """Write what waits, until writing is paused again; then go on with the commands that had to wait."""
         self._is_paused = False
         self._write_held()
+        if self._has_stopped and not self._held:
+            self._has_stopped = False
+            self._go_on(b"")
 
     def _write_held(self) -> None:
         held, write = self._held, self._write

@@ -82,7 +82,7 @@ class TestPika:
         assert received == sent
         assert len(body) == 300_000
 
-    # pika forgets the wake-up sockets of a connection that fails; they are collected here, not in another test.
+    # pika forgets the wake-up sockets of a connection that fails: they are collected here, not elsewhere.
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
     def test_wrong_password_and_unknown_vhost(self, endpoint):
         with pytest.raises(pika.exceptions.ProbableAuthenticationError):
@@ -138,6 +138,7 @@ class TestPika:
             on_close_callback=lambda connection, _: connection.ioloop.stop(),
         )
         connection.ioloop.start()
+        connection.ioloop.close()
         assert got == [b"hi"]
 
 
