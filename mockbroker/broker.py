@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mockbroker.amqp.endpoint import Endpoint
     from mockbroker.events import Trace
     from mockbroker.rules import Rules
+    from mockbroker.testing.views import QueueView
 
 
 class Broker:
@@ -397,6 +398,25 @@ class Broker:
         from mockbroker.admin import ctl  # noqa: PLC0415 - only who looks pays for it
 
         return ctl.run(self, command)
+
+    def queue(self, name: str, vhost: str = "/") -> QueueView:
+        """Look into a queue: what is ready, who holds what, why the head waits; `put` and `take` are a back
+        door.
+
+        Raises ValueError that lists the queues there are.
+        """
+        from mockbroker.testing.views import QueueView  # noqa: PLC0415 - only who looks pays for it
+
+        return QueueView(self, name, vhost)
+
+    def explain(self, message: Any) -> str:
+        """Tell a message's life: by its body, its ``message_id``, its delivery, or as `queue` shows it.
+
+        Raises ValueError when the broker is not traced (`tracing`), or the trace does not know the message.
+        """
+        from mockbroker.testing.explain import explain  # noqa: PLC0415 - only who looks pays for it
+
+        return explain(self, message)
 
     def tracing(self) -> Trace:
         """Record what happens, from now until the end of the ``with`` block: a list of events.

@@ -46,6 +46,11 @@ class Recorder:
         """Whether any trace is left."""
         return bool(self._traces)
 
+    @property
+    def traces(self) -> tuple[events.Trace, ...]:
+        """Who listens, the oldest first."""
+        return tuple(self._traces)
+
     def add(self, trace: events.Trace) -> None:
         """Let a trace hear of every change from now on."""
         self._traces.append(trace)
