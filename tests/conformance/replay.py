@@ -308,6 +308,8 @@ class Replay:
     # Methods
 
     def _method(self, step: Step) -> None:
+        if step["op"] not in METHODS:
+            raise ValueError(f"{step['op']!r} is no step that can be replayed in-process")
         op, at = step["op"], step["at"]
         client = self._client(at)
         if client is None:
