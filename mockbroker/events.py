@@ -417,7 +417,9 @@ class Recovered(OfQueue):
 
     @property
     def text(self) -> str:
-        return f"{_queue(self.vhost, self.queue)} comes back with {len(self.positions)} messages"
+        count = len(self.positions)
+        messages = "1 message" if count == 1 else f"{count} messages"
+        return f"{_queue(self.vhost, self.queue)} comes back with {messages}"
 
 
 # -- exchanges and bindings

@@ -41,6 +41,11 @@ Command = tuple[str, tuple[Any, ...], dict[str, Any]]
 EXCHANGE = "everywhere"
 
 
+def name_of(channel: Channel) -> tuple[str, int]:
+    """What events call a channel."""
+    return channel.connection.core.name, channel.channel_number
+
+
 @dataclass
 class Seat:
     """A channel, what it has seen and not settled, and its consumers."""
@@ -48,6 +53,10 @@ class Seat:
     channel: Channel
     held: list[Delivery] = field(default_factory=list)
     is_transactional: bool = False
+
+    @property
+    def name(self) -> tuple[str, int]:
+        return name_of(self.channel)
 
 
 class Program:

@@ -18,7 +18,7 @@ from mockbroker.channel import Channel
 from mockbroker.message import Delivery
 
 from .model import Model
-from .program import EXCHANGE, NAMES, Command, Program
+from .program import EXCHANGE, NAMES, Command, Program, name_of
 
 numbers = st.integers(0, 7)
 settlements = st.sampled_from(["ack", "ack", "requeue", "discard"])
@@ -51,7 +51,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def _seen(self, channel: Channel, method: Delivery, properties: Any, body: bytes) -> None:
         self._follow()
-        name = (channel.connection.core.name, channel.channel_number)
+        name = name_of(channel)
         event = self.model.sent.pop((name, method.delivery_tag))
         assert (body, method.redelivered) == (event.body, event.redelivered)
         deaths = (properties.headers or {}).get("x-death", [])
@@ -59,6 +59,7 @@ class BrokerMachine(RuleBasedStateMachine):
         assert told == self.model.deaths_seen.pop((name, method.delivery_tag))
 
     def _follow(self) -> None:
+        self.model.transactional = [seat.name for seat in self.program.seats if seat.is_transactional]
         while self._followed < len(self.trace):
             self._followed += 1
             self.model.follow(self.trace[self._followed - 1])
@@ -149,8 +150,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def limit_channel(self, number: int, prefetch: int) -> None:
         seats = self.program.seats
         if seats:
-            channel = seats[number % len(seats)].channel
-            name = (channel.connection.core.name, channel.channel_number)
+            name = seats[number % len(seats)].name
             if prefetch:
                 self.model.channel_limits[name] = prefetch
             else:

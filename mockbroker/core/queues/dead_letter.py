@@ -85,10 +85,12 @@ def _publish(
         for target in vhost.find_route(source, keys, headers)
         if not _is_cycle(headers, target.name, reason)
     ]
-    if queue.node.trace is not None:
-        queue.node.trace.dead_lettered(queue, position, letter, reason, targets)
+    trace = queue.node.trace
+    if trace is not None:
+        trace.dead_lettered(queue, position, letter, reason, targets)
     for target in targets:
-        target.publish(letter)
+        if not target.publish(letter) and trace is not None:
+            trace.refused(target, letter)
 
 
 def _letter(queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None) -> Message:

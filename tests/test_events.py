@@ -1,0 +1,285 @@
+"""Tracing: what an event says, what a trace is, and that the same program makes the same trace."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mockbroker import BasicProperties, Broker, events
+from mockbroker.exceptions import ChannelClosedByBroker, UnroutableError
+from mockbroker.values import Decimal, LongString, Timestamp
+
+PROGRAM = """
+from mockbroker import BasicProperties, Broker
+
+broker = Broker(seed=7)
+with broker.tracing() as trace:
+    channel = broker.connect().channel()
+    limits = {"x-max-length": 3, "x-dead-letter-exchange": "amq.fanout"}
+    for name in ("b", "a", "c"):
+        channel.queue_declare(name, durable=True, arguments=limits)
+        channel.queue_bind(name, "amq.topic", "#." + name)
+        channel.queue_bind(name, "amq.headers", arguments={"x": name, "y": 1})
+    server_named = channel.queue_declare("").method.queue
+    channel.queue_bind(server_named, "amq.fanout")
+    for name in ("a", "b"):
+        for _ in range(3):
+            channel.basic_consume(name, lambda ch, m, p, b: ch.basic_nack(m.delivery_tag, requeue=False))
+    for number in range(20):
+        channel.basic_publish("amq.topic", "x.a.b.c", b"t%d" % number, BasicProperties(delivery_mode=2))
+        channel.basic_publish("amq.headers", "", b"h%d" % number, BasicProperties(headers={"x": "a", "y": 1}))
+    broker.run()
+    broker.crash(downtime=1.5)
+    broker.restart()
+print(trace)
+print("\\n".join(trace.json_lines()))
+"""
+
+
+def everything() -> events.Trace:
+    """A program that makes at least one event of each class."""
+    broker = Broker()
+    trace = broker.tracing()
+    connection = broker.connect()
+    channel = connection.channel()
+    channel.queue_declare("dead")
+    channel.exchange_declare(
+        "letters", "direct", durable=True, arguments={"alternate-exchange": "amq.fanout"}
+    )
+    limits = {"x-max-length": 1, "x-dead-letter-exchange": "letters", "x-dead-letter-routing-key": "k"}
+    channel.queue_declare("q", durable=True, arguments=limits)
+    channel.queue_bind("dead", "letters", "k", {"a": Decimal(1, 5)})
+    channel.queue_declare("full", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    channel.confirm_delivery()
+    persistent = BasicProperties(delivery_mode=2, headers={"at": Timestamp(5), "raw": LongString(b"\xff")})
+    channel.basic_publish("", "q", b"first", persistent)
+    channel.basic_publish("", "q", b"second" * 20, persistent)
+    with pytest.raises(UnroutableError):
+        channel.basic_publish("amq.direct", "nobody", b"lost", mandatory=True)
+    with pytest.raises(Exception, match="NackError"):
+        channel.basic_publish("", "full", b"refused")
+    channel.basic_qos(prefetch_count=1)
+    tag = channel.basic_consume("q", lambda *_: None, consumer_tag="c", arguments={"x-priority": 2})
+    broker.run()
+    channel.basic_nack(1, requeue=True)
+    channel.basic_ack(2)
+    channel.basic_publish("", "q", b"third", persistent)
+    channel.basic_reject(3, requeue=False)
+    broker.run()
+    channel.basic_cancel(tag)
+    channel.basic_get("dead", auto_ack=True)
+    channel.basic_consume("full", lambda *_: None, auto_ack=True)
+    channel.queue_unbind("dead", "letters", "k", {"a": Decimal(1, 5)})
+    channel.queue_delete("full")
+    channel.exchange_delete("letters")
+    with pytest.raises(ChannelClosedByBroker):
+        channel.queue_declare("q")
+    broker.clock.advance(0.0000005)
+    connection.close()
+    broker.crash()
+    broker.connect()
+    broker.restart()
+    trace.stop()
+    return trace
+
+
+def test_every_class_of_event_is_made() -> None:
+    kinds = {
+        kind
+        for name, kind in vars(events).items()
+        if isinstance(kind, type) and issubclass(kind, events.Event) and not name.startswith("Of")
+    }
+    assert {type(event) for event in everything()} == kinds - {events.Event}
+
+
+def test_an_event_can_be_written_down_and_read_back() -> None:
+    for event in everything():
+        assert eval(repr(event), vars(events)) == event
+        assert " at 0x" not in repr(event)
+
+
+def test_events_are_values() -> None:
+    trace = everything()
+    event = trace.of(events.Published)[0]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        event.time_ns = 5  # type: ignore[misc]
+    assert not hasattr(event, "__dict__")
+    assert dataclasses.fields(event)[0].name == "time_ns"
+
+
+def test_a_line_says_when_and_what() -> None:
+    assert str(events.Started(time_ns=1_500_000_000)) == "    1.500 s  the broker is back"
+    lines = [line.partition(" s  ")[2] for line in str(everything()).splitlines()]
+    for line in (
+        "127.0.0.1:50002 connects as 'guest' to '/'",
+        "127.0.0.1:50002 (1) opens",
+        "exchange 'letters' is declared: direct durable {'alternate-exchange': 'amq.fanout'}",
+        "bound: queue 'dead' to exchange 'letters', key 'k' {'a': Decimal(scale=1, unscaled=5)}",
+        "127.0.0.1:50002 (1) publishes b'first' to default exchange: queue 'q' #0",
+        "queue 'q' #0 drops b'first': maxlen",
+        "queue 'q' #0 is dead-lettered (maxlen) to exchange 'letters': queue 'dead' #0",
+        "127.0.0.1:50002 (1) publishes b'lost' to exchange 'amq.direct' key 'nobody': no queue",
+        "127.0.0.1:50002 (1) gets b'lost' back: 312 NO_ROUTE",
+        "queue 'full' is full and refuses b'refused'",
+        "127.0.0.1:50002 (1) is refused publish 4",
+        "127.0.0.1:50002 (1) consumes from queue 'q' as 'c', prefetch 1",
+        "127.0.0.1:50002 (1) returns queue 'q' #1, tag 1",
+        "127.0.0.1:50002 (1) acknowledges queue 'q' #1, tag 2",
+        "127.0.0.1:50002 (1) 'c' <- b'third' from queue 'q' #2, tag 3",
+        "127.0.0.1:50002 (1) rejects queue 'q' #2, tag 3",
+        "127.0.0.1:50002 (1) gets b'first' from queue 'dead' #0, tag 4, auto-ack",
+        "the power fails",
+        "queue 'q' comes back with 1 message",
+    ):
+        assert line in lines
+    assert any("b'secondsecondsecondsecondsecondsecondseco'... (120 bytes)" in line for line in lines)
+
+
+def test_json_has_one_object_a_line() -> None:
+    trace = everything()
+    objects = [json.loads(line) for line in trace.json_lines()]
+    assert len(objects) == len(trace)
+    published = next(each for each in objects if each["event"] == "Published")
+    assert list(published)[:2] == ["event", "time_ns"]
+    assert published["body"] == "first"
+    assert published["queues"] == [["q", 0]]
+    assert published["properties"] == {"delivery_mode": 2, "headers": {"at": 5, "raw": "\\xff"}}
+    bound = next(each for each in objects if each["event"] == "Bound")
+    assert bound["arguments"] == {"a": {"scale": 1, "unscaled": 5}}
+
+
+def test_json_has_no_number_that_is_none() -> None:
+    broker = Broker()
+    channel = broker.connect().channel()
+    with broker.tracing() as trace:
+        headers = {"a": float("inf"), "b": [float("nan"), 1.5]}
+        channel.basic_publish("", "nobody", b"", BasicProperties(headers=headers))
+    (line,) = trace.json_lines()
+    assert '"headers": {"a": "inf", "b": ["nan", 1.5]}' in line
+
+
+def test_an_event_shares_nothing_with_the_broker() -> None:
+    broker = Broker()
+    channel = broker.connect().channel()
+    channel.queue_declare("q")
+    with broker.tracing() as trace:
+        channel.basic_publish("", "q", b"x", BasicProperties(headers={"list": [1]}))
+    published = trace.of(events.Published)[0]
+    assert published.properties is not None
+    published.properties["headers"]["list"].append(2)
+    _, properties, _ = channel.basic_get("q")
+    assert properties is not None
+    assert properties.headers == {"list": [1]}
+
+
+def test_a_trace_is_a_sequence() -> None:
+    broker = Broker()
+    with broker.tracing() as trace:
+        assert repr(trace) == "<Trace listening: 0 events>"
+        assert str(trace) == ""
+        broker.connect().channel()
+    assert repr(trace) == "<Trace stopped: 2 events>"
+    opened, channel_opened = trace
+    assert (trace[0], trace[-1], trace[:1]) == (opened, channel_opened, [opened])
+    assert opened in trace
+    assert trace.index(channel_opened) == 1
+    assert trace.of(events.ConnectionOpened, events.ChannelOpened) == list(trace)
+    assert trace.of(events.OfChannel) == [channel_opened]
+
+
+def test_a_trace_hears_what_happens_between_its_beginning_and_its_end() -> None:
+    broker = Broker()
+    channel = broker.connect().channel()
+    channel.queue_declare("before")
+    with broker.tracing() as outer:
+        channel.queue_declare("both")
+        inner = broker.tracing()
+        channel.queue_declare("inner")
+        inner.stop()
+        inner.stop()
+        channel.queue_declare("outer")
+    channel.queue_declare("after")
+    assert [event.queue for event in outer.of(events.QueueDeclared)] == ["both", "inner", "outer"]
+    assert [event.queue for event in inner.of(events.QueueDeclared)] == ["inner"]
+    assert broker.node.trace is None
+    broker.check()
+
+
+def test_tracing_changes_nothing_that_a_client_sees() -> None:
+    def run(*, traced: bool) -> list[tuple[bytes, int, bool]]:
+        broker = Broker()
+        seen: list[tuple[bytes, int, bool]] = []
+        trace = broker.tracing() if traced else None
+        channel = broker.connect().channel()
+        channel.queue_declare("q")
+        channel.basic_publish("", "q", b"early")
+        channel.basic_consume(
+            "q", lambda _c, m, _p, body: seen.append((body, m.delivery_tag, m.redelivered)), auto_ack=True
+        )
+        for number in range(3):
+            channel.basic_publish("", "q", b"%d" % number)
+        broker.run()
+        broker.check()
+        assert trace is None or len(trace.of(events.Delivered)) == 4
+        return seen
+
+    assert run(traced=True) == run(traced=False)
+
+
+def test_a_trace_that_begins_in_the_middle_hears_every_publish_from_then_on() -> None:
+    broker = Broker()
+    channel = broker.connect().channel()
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"before")
+    with broker.tracing() as trace:
+        channel.basic_publish("", "q", b"during")
+        broker.check()
+    channel.basic_publish("", "q", b"after")
+    broker.check()
+    assert [(event.body, event.queues) for event in trace.of(events.Published)] == [(b"during", (("q", 1),))]
+
+
+def test_a_dead_letter_that_a_full_queue_refuses_is_told() -> None:
+    broker = Broker()
+    channel = broker.connect().channel()
+    channel.queue_declare("full", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    channel.queue_declare("q", arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "full"})
+    channel.basic_publish("", "q", b"x")
+    with broker.tracing() as trace:
+        method, _, _ = channel.basic_get("q")
+        assert method is not None
+        channel.basic_reject(method.delivery_tag, requeue=False)
+    assert [type(event).__name__ for event in trace] == ["Got", "Rejected", "DeadLettered", "PublishRefused"]
+
+
+def test_the_same_seed_makes_the_same_trace_whatever_the_hash_seed() -> None:
+    root = Path(__file__).resolve().parent.parent
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(root)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("0", "1", "12345")
+    }
+    assert len(outputs) == 1
+    assert len(outputs.pop().splitlines()) > 200
+
+
+def test_another_seed_changes_generated_names_and_nothing_else() -> None:
+    def names(seed: int) -> list[str]:
+        channel = Broker(seed=seed).connect().channel()
+        return [channel.queue_declare("").method.queue for _ in range(3)]
+
+    assert names(1) == names(1)
+    assert names(1) != names(2)
+    assert len(set(names(1))) == 3
+    assert all(name.startswith("amq.gen-") and len(name) == 30 for name in names(1))
