@@ -145,11 +145,8 @@ class Link:
             self._rest = self._rest[sent:] if sent < len(self._rest) else None
 
     def _wanted_events(self) -> int:
-        if not self.waiting_bytes:
-            return selectors.EVENT_READ
-        if self.session.is_full:
-            return selectors.EVENT_WRITE
-        return selectors.EVENT_READ | selectors.EVENT_WRITE
+        wants_more = self.is_ending or not self.session.is_full
+        return selectors.EVENT_READ * wants_more | selectors.EVENT_WRITE * bool(self.waiting_bytes)
 
 
 class Endpoint:
@@ -268,9 +265,15 @@ class Endpoint:
 
     def watch(self, link: Link, events: int) -> None:
         """Wait for these events on a link from now on."""
-        if events != link.events:
-            link.events = events
+        if events == link.events or link not in self._links:
+            return
+        if not link.events:
+            self._selector.register(link.socket, events, link)
+        elif events:
             self._selector.modify(link.socket, events, link)
+        else:
+            self._selector.unregister(link.socket)
+        link.events = events
 
     def linger(self, link: Link) -> None:
         """Close our side of a link; all of it once the client has closed its own, or `LINGER_S` have passed.
@@ -296,8 +299,8 @@ class Endpoint:
     def drop(self, link: Link) -> None:
         """Close a link's socket and forget it."""
         if link in self._links:
+            self.watch(link, 0)
             del self._links[link]
-            self._selector.unregister(link.socket)
             link.socket.close()
             if link.deadline is not None:
                 link.deadline.cancel()

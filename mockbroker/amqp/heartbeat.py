@@ -30,6 +30,10 @@ if TYPE_CHECKING:
         octets_in: int
         octets_out: int
 
+        @property
+        def is_full(self) -> bool:
+            """Whether the client is not read at present, so that its heartbeats cannot be seen."""
+
         def write(self, data: bytes) -> None:
             """Write a heartbeat frame."""
 
@@ -59,7 +63,7 @@ class Heartbeat:
             self._seen_out = self._link.octets_out
 
     def _look_at_theirs(self) -> None:
-        if self._link.octets_in != self._seen_in:
+        if self._link.octets_in != self._seen_in or self._link.is_full:
             self._seen_in = self._link.octets_in
             self._silent_looks = 0
         elif self._silent_looks:

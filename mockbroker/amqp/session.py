@@ -100,6 +100,11 @@ class _WireConversation(Conversation):
         super().__init__(node, session.send, session.hang_up, _Link)
         self.session = session
 
+    def unblocked(self) -> None:
+        """Go on as a conversation does; by the write the session's driver sees that it may read again."""
+        super().unblocked()
+        self.session.write(b"")
+
     def refuse(self, error: HardError, method_name: str = "") -> None:
         """End the connection with an error for which `method_name` (or none) is to blame."""
         self._refuse(0, error, method_name)
@@ -165,8 +170,9 @@ class Session:
 
     @property
     def is_full(self) -> bool:
-        """Whether nothing more should be read from the client for now."""
-        return self.held_octets > HELD_BYTES
+        """Whether the client should not be read for now: too many answers wait, or an alarm blocks it."""
+        connection = self.connection
+        return self.held_octets > HELD_BYTES or (connection is not None and connection.is_blocked)
 
     @property
     def is_holding(self) -> bool:
