@@ -406,6 +406,11 @@ class Scheduler:
         self._give(successor)
         strand.take()
 
+    def fail(self, error: BaseException) -> None:
+        """End the run at the next wait; `run` raises `error`."""
+        if self._failure is None:
+            self._failure = error
+
     def abandon(self) -> None:
         """The current strand will never end: give the baton back without it."""
         self._give(None)
@@ -451,7 +456,7 @@ class Scheduler:
                     if not self._ready:
                         break
         except BaseException as error:
-            self._failure = error
+            self.fail(error)
         return None
 
     def _move_time(self) -> bool:
@@ -509,7 +514,12 @@ class Scheduler:
                 if self._home.acquire(timeout=REAL_BLOCK_S / 5):
                     return
             except KeyboardInterrupt as interrupt:
-                self._failure = interrupt  # stop at the next wait, then tell
+                if isinstance(
+                    self._failure, KeyboardInterrupt
+                ):  # the second time: a program that never waits
+                    self._stopping = True
+                    raise
+                self.fail(interrupt)
                 continue
             running = self._running
             progress = (self.handovers, self.clock.now_ns, _processor_s(running))
@@ -522,6 +532,11 @@ class Scheduler:
     def frames(self) -> dict[int, FrameType]:
         """Return the innermost frame of each thread, by its identity."""
         return sys._current_frames()
+
+    def frames_of_strands(self) -> list[FrameType]:
+        """Return the innermost frame of each strand that has begun and not ended."""
+        frames = self.frames()
+        return [frames[strand.ident] for strand in self.strands if strand.ident in frames]
 
     def unwind(self) -> None:
         """End all strands by raising `TaskEnd` where they wait, one after the other.

@@ -13,34 +13,50 @@ import io
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import ModuleType
 
 
 class Belongings:
-    """The streams of a simulated process; what a plain function has, which shares all else with the code
-    that spawned it.
+    """The streams of a process, and the handlers and level of its root logger: what a spawned function has.
+
+    It shares all else with the code that spawned it.
     """
 
     def __init__(self, stream: io.TextIOBase) -> None:
-        self._stdin = io.StringIO()
-        self._own: tuple[object, ...] = (stream, stream, self._stdin)
-        self._outside: tuple[object, ...] = ()
+        self._streams: tuple[Any, Any, Any] = (stream, stream, io.StringIO())
+        self._outer_streams: tuple[Any, Any, Any] = self._streams
+        self._handlers: list[logging.Handler] = []
+        self._level = logging.WARNING
+        self._outer_logging: tuple[list[logging.Handler], int] = ([], self._level)
 
     def enter(self) -> None:
         """Put these belongings in place; what was there is kept for `leave`."""
-        self._outside = (sys.stdout, sys.stderr, sys.stdin)
-        sys.stdout, sys.stderr, sys.stdin = self._own
+        self._outer_streams = (sys.stdout, sys.stderr, sys.stdin)
+        sys.stdout, sys.stderr, sys.stdin = self._streams
+        root = logging.root
+        self._outer_logging = (root.handlers, root.level)
+        root.handlers = self._handlers
+        if root.level != self._level:  # setting it forgets what all loggers have cached
+            root.setLevel(self._level)
 
     def leave(self) -> None:
         """Take these belongings, with what the program has changed about them, out again."""
-        self._own = (sys.stdout, sys.stderr, sys.stdin)
-        sys.stdout, sys.stderr, sys.stdin = self._outside
+        self._streams = (sys.stdout, sys.stderr, sys.stdin)
+        sys.stdout, sys.stderr, sys.stdin = self._outer_streams
+        root = logging.root
+        self._handlers, self._level = root.handlers, root.level
+        root.handlers, level = self._outer_logging
+        if root.level != level:
+            root.setLevel(level)
 
     def drop(self) -> None:
         """Forget what belongs to the process alone."""
+        for handler in self._handlers:
+            handler.close()
+        self._handlers = []
 
 
 class ScriptBelongings(Belongings):
@@ -51,50 +67,33 @@ class ScriptBelongings(Belongings):
 
     def __init__(self, stream: io.TextIOBase, main: ModuleType, argv: list[str], folder: str) -> None:
         super().__init__(stream)
-        self.main = main
-        self._argv = argv
-        self._path = [folder, *sys.path]
+        self._own: tuple[list[str], list[str], ModuleType] = (argv, [folder, *sys.path], main)
+        self._outer = self._own
         self._folder = os.path.join(folder, "")
         self._modules: dict[str, ModuleType] = {}
         self._module_count = 0
-        self._handlers: list[logging.Handler] = []
-        self._level = logging.WARNING
-        self._outside_state: tuple[list[str], list[str], ModuleType, list[logging.Handler], int] | None = None
 
     def enter(self) -> None:
         super().enter()
-        root = logging.root
-        self._outside_state = (sys.argv, sys.path, sys.modules["__main__"], root.handlers, root.level)
-        sys.argv = self._argv
-        sys.path = self._path
-        sys.modules["__main__"] = self.main
+        self._outer = (sys.argv, sys.path, sys.modules["__main__"])
+        sys.argv, sys.path, sys.modules["__main__"] = self._own
         sys.modules.update(self._modules)
         self._module_count = len(sys.modules)
-        root.handlers = self._handlers
-        if root.level != self._level:
-            root.setLevel(self._level)
 
     def leave(self) -> None:
         super().leave()
-        root = logging.root
-        self._argv, self._path = sys.argv, sys.path
-        self._handlers, self._level = root.handlers, root.level
+        self._own = (sys.argv, sys.path, sys.modules["__main__"])
         if len(sys.modules) != self._module_count:
             self._find_own_modules()
         for name in self._modules:
             sys.modules.pop(name, None)
-        assert self._outside_state is not None
-        sys.argv, sys.path, sys.modules["__main__"], root.handlers, level = self._outside_state
-        if root.level != level:
-            root.setLevel(level)
+        sys.argv, sys.path, sys.modules["__main__"] = self._outer
 
     def _find_own_modules(self) -> None:
+        """Look at the modules that this process has imported since it got the baton, the last in the
+        table.
+        """
         for name in list(sys.modules)[self._module_count - len(self._modules) :]:
             file = getattr(sys.modules[name], "__file__", None)
             if file is not None and file.startswith(self._folder) and "site-packages" not in file:
                 self._modules[name] = sys.modules[name]
-
-    def drop(self) -> None:
-        for handler in self._handlers:
-            handler.close()
-        self._handlers = []

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
     Lose = Literal["in", "out", "both"] | None
 
-_poll = select.poll if hasattr(select, "poll") else None  # the real one, bound before anything is patched
+if not hasattr(select, "poll"):
+    raise ImportError("the simulation needs select.poll, which this system does not have")
+_poll = select.poll  # the real one, bound before anything is patched
 
 _POLL_BITS = 0xFFFF  # epoll's masks carry more than poll knows (edge-triggered and the like)
 
@@ -199,6 +201,8 @@ class Network:
         self._services: dict[tuple[str, int], Serve] = {}
         self._names: list[str] = []
         self._allowed: tuple[str, ...] = ()
+        self.on_fault: Callable[[BaseException], None] = _raise
+        """Told what the served side of a connection raises."""
         self._next_port = FIRST_CLIENT_PORT
         self._native_waiters: dict[Strand, dict[int, int]] = {}
         self._listeners: dict[int, weakref.ref[socket.socket]] = {}
@@ -301,7 +305,10 @@ class Network:
         while self.pending:
             pending, self.pending = self.pending, []
             for link in pending:
-                link.arrive()
+                try:
+                    link.arrive()
+                except Exception as error:
+                    self.on_fault(error)  # the fault of the served side is not the program's
 
     def before_choice(self) -> None:
         """What happens before each choice of who runs next: bytes arrive, and waits for real descriptors are
@@ -322,9 +329,13 @@ class Network:
         self._native_waiters.pop(strand, None)
 
 
+def _raise(error: BaseException) -> None:
+    raise error
+
+
 def native_events(masks: dict[int, int]) -> list[tuple[int, int]]:
     """Ask the system which of these real descriptors are ready now."""
-    if _poll is None or not masks:
+    if not masks:
         return []
     poll = _poll()
     for fd, mask in masks.items():

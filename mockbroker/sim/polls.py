@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # The real ones, bound before anything is patched.
 _real_select = select.select
-_real_poll = getattr(select, "poll", None)
+_real_poll = select.poll
 _real_epoll = getattr(select, "epoll", None)
 
 _MILLISECOND_NS = 1_000_000
@@ -237,7 +237,6 @@ def make_poll() -> Any:
     """`select.poll`; in a simulated thread the object waits in virtual time."""
     if current() is not None:
         return VirtualPoll()
-    assert _real_poll is not None
     return _real_poll()
 
 

@@ -10,6 +10,7 @@ Read next: ``baton.py``, ``task.py``.
 from __future__ import annotations
 
 import errno
+import gc
 import signal
 import threading
 from functools import partial
@@ -29,6 +30,7 @@ from mockbroker.sim.patches import PATCHES
 from mockbroker.sim.schedules import Choices, Point, Schedule, make_schedule
 from mockbroker.sim.scripts import prepare_script
 from mockbroker.sim.task import Task
+from mockbroker.sim.unwinding import runs_event_loop, silence
 
 if TYPE_CHECKING:
     import os
@@ -129,6 +131,7 @@ class Simulation:
         self._clock = clock
         self._network = Network()
         self._scheduler = Scheduler(clock, self._schedule, self._network.before_choice, preempt == "lines")
+        self._network.on_fault = self._scheduler.fail
         self._scheduler.may_end = self._may_end
         self._scheduler.holds_baton = self._holds_baton
         self._scheduler.calendar_start_ns = self.broker.node.epoch_s * NS
@@ -441,10 +444,14 @@ class Simulation:
                 task.console.finish()
                 task.console.is_off = True
                 task.frozen = False
-            self._scheduler.unwind()
-            for task in self._past_tasks:
-                task.end(-signal.SIGKILL)
-                task.drop()
+            with silence():
+                left_loops = any(map(runs_event_loop, self._scheduler.frames_of_strands()))
+                self._scheduler.unwind()
+                for task in self._past_tasks:
+                    task.end(-signal.SIGKILL)
+                    task.drop()
+                if left_loops:
+                    gc.collect()  # what coroutines do when they are dropped happens now, not in others' midst
         finally:
             remove_maker(self._opener)
             PATCHES.take_out()

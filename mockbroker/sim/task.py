@@ -240,6 +240,8 @@ class Task:
     def drop(self) -> None:
         """Forget what belongs to the process alone, when the simulation is over."""
         self._belongings.drop()
+        self.signal_handlers.clear()
+        self.exit_callbacks.clear()
 
     def tracer(self, strand: Strand) -> Callable[[FrameType, str, Any], Any]:
         """Return the trace function that lets the schedule interrupt `strand` at each line of the user's

@@ -1,4 +1,4 @@
-"""A program that fails in one order out of six; a module of its own, so that other processes can import it."""
+"""A program that fails in one order out of six; a module, so that other processes can import it."""
 
 from __future__ import annotations
 

@@ -249,6 +249,24 @@ def test_a_socket_that_is_dropped_is_closed():
     assert peers[0].received == [b"x", b"<eof>"]
 
 
+def test_a_fault_of_the_served_side_is_raised_by_run_not_in_the_program():
+    class Broken(Echo):
+        def receive(self, data):
+            raise LookupError("served side")
+
+    def program():
+        sock = socket.create_connection(("localhost", 8))
+        sock.sendall(b"x")
+        sock.recv(1)
+
+    with Simulation() as sim:
+        sim.register("localhost:8", Broken)
+        sim.spawn(program)
+        with pytest.raises(LookupError, match="served side"):
+            sim.run()
+        assert sim.tasks[0].error is None
+
+
 def test_what_a_killed_program_has_sent_arrives():
     peers = []
 
