@@ -133,7 +133,7 @@ class Request:
         missing = [f"{{key_missing,{key}}}" for key in required if key not in body]
         if missing:
             text = ",".join(missing)
-            raise bad_request(f"[{text}]" if len(text) < _LINE - 2 else "[" + ",\n ".join(missing) + "]")
+            raise bad_request(f"[{text}]" if len(text) + 2 < _LINE - 1 else "[" + ",\n ".join(missing) + "]")
         return body
 
     def visible_vhosts(self) -> list[VHost]:

@@ -63,8 +63,8 @@ def _broken_into_lines(numbers: list[str], column: int) -> str:
 
 
 def pair(name: str, value: int, column: int) -> str:
-    """Show the tuple ``{name,value}`` that begins at `column`; it is broken when it reaches column 80."""
-    if column + len(name) + len(str(value)) + 3 < _LINE:
+    """Show the tuple ``{name,value}`` that begins at `column`; it is broken when it reaches column 79."""
+    if column + len(name) + len(str(value)) + 3 < _LINE - 1:
         return f"{{{name},{value}}}"
     return f"{{{name},\n{' ' * (column + 1)}{value}}}"
 
