@@ -139,11 +139,13 @@ class Server:
     `is_serving` is true while a callback runs.
     """
 
-    __slots__ = ("is_serving", "order", "shield")
+    __slots__ = ("is_serving", "order", "served", "shield")
 
     def __init__(self) -> None:
         self.order: deque[Inbox] = deque()
         self.is_serving = False
+        self.served = 0
+        """How many deliveries have been served in all."""
         self.shield: Callable[..., None] | None = None
         """Calls a callback with the broker's lock released, while other threads use the broker."""
 
@@ -163,6 +165,7 @@ class Server:
                 served += self._serve(inbox, inbox.entries.popleft(), max_deliveries - served)
         finally:
             self.is_serving = False
+            self.served += served
         return served
 
     def serve_one(self, inbox: Inbox, max_deliveries: int) -> int:
@@ -175,6 +178,7 @@ class Server:
                 served += self._serve(inbox, entry, max_deliveries - served)
         finally:
             self.is_serving = False
+            self.served += served
         return served
 
     def _serve(self, inbox: Inbox, entry: Any, allowed: int) -> int:
