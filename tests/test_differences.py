@@ -1,0 +1,274 @@
+"""What differs from RabbitMQ or pika on purpose: each row of docs/differences.md names its test here."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mockbroker import BasicProperties, Broker, Channel
+from mockbroker.errors import PolicyError
+from mockbroker.exceptions import (
+    AMQPError,
+    ChannelClosedByBroker,
+    LivelockError,
+    ReentrancyError,
+    WouldBlockForever,
+)
+from mockbroker.rules import RULES
+
+PAGE = (Path(__file__).resolve().parent.parent / "docs" / "differences.md").read_text(encoding="utf-8")
+PERSISTENT = BasicProperties(delivery_mode=2)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def channel(broker: Broker) -> Channel:
+    return broker.connect().channel()
+
+
+def ignore(*_: Any) -> None:
+    """A consumer that does nothing."""
+
+
+def counts(broker: Broker, queue: str) -> tuple[int, int]:
+    rows = broker.list_queues("name", "messages_ready", "messages_unacknowledged")
+    return next(
+        (row["messages_ready"], row["messages_unacknowledged"]) for row in rows if row["name"] == queue
+    )
+
+
+def test_every_row_has_its_test() -> None:
+    tests = {name for name in vars(sys.modules[__name__]) if name.startswith("test_")}
+    named = re.findall(r"\| `(test_\w+)` \|$", PAGE, re.MULTILINE)
+    assert sorted(named) == sorted(tests - {"test_every_row_has_its_test"})
+
+
+# The native API and pika
+
+
+def test_a_refusal_without_a_reply_raises_at_once(broker: Broker, channel: Channel) -> None:
+    with pytest.raises(ChannelClosedByBroker, match="unknown delivery tag 1"):
+        channel.basic_ack(1)
+    with pytest.raises(ChannelClosedByBroker, match="no exchange 'nowhere'"):
+        broker.connect().channel().basic_publish("nowhere", "", b"")
+
+
+@pytest.mark.parametrize("wait", ["sleep", "process_data_events"])
+def test_waiting_inside_a_callback_is_refused(broker: Broker, channel: Channel, wait: str) -> None:
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"")
+    channel.basic_consume("q", lambda ch, *_: getattr(ch.connection, wait)(1), auto_ack=True)
+    with pytest.raises(ReentrancyError, match="call_later"):
+        broker.run()
+
+
+def test_a_wait_that_nothing_can_end_is_refused(channel: Channel) -> None:
+    channel.queue_declare("q")
+    channel.basic_consume("q", ignore)
+    with pytest.raises(WouldBlockForever, match="start_consuming of channel 1"):
+        channel.start_consuming()
+
+
+def test_an_instant_without_end_is_stopped(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"again")
+    channel.basic_consume("q", lambda ch, method, *_: ch.basic_nack(method.delivery_tag))
+    with pytest.raises(LivelockError, match="queue 'q' has delivered b'again'"):
+        broker.run(max_deliveries=100)
+
+
+def test_a_backlog_is_sent_at_once(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q")
+    for _ in range(10_000):
+        channel.basic_publish("", "q", b"x" * 100)
+    seen: list[bytes] = []
+    worker = broker.connect()
+    worker.channel().basic_consume("q", lambda *args: (seen.append(args[3]), worker.drop()), auto_ack=True)
+    broker.run()
+    assert len(seen) == 1
+    assert counts(broker, "q") == (0, 0)
+
+
+def test_methods_and_properties_are_not_pikas(channel: Channel) -> None:
+    pika = pytest.importorskip("pika")
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"", pika.BasicProperties(priority=3))
+    method, properties, _ = channel.basic_get("q")
+    assert not isinstance(method, pika.spec.Basic.GetOk)
+    assert not isinstance(properties, pika.BasicProperties)
+    assert (method.delivery_tag, properties.priority) == (1, 3)
+
+
+def test_a_long_reply_text_is_whole(channel: Channel) -> None:
+    name = "x" * 255
+    with pytest.raises(ChannelClosedByBroker) as raised:
+        channel.queue_declare(name, passive=True)
+    assert raised.value.reply_text == f"NOT_FOUND - no queue '{name}' in vhost '/'"
+
+
+def test_connect_takes_no_network_settings() -> None:
+    arguments = list(inspect.signature(Broker.connect).parameters)[1:]
+    assert arguments == ["username", "password", "virtual_host", "client_properties", "peer_host"]
+
+
+# The broker and RabbitMQ
+
+
+def held_for(broker: Broker, seconds: float) -> Channel:
+    """Returns a channel that has held a delivery for some time."""
+    channel = broker.connect().channel()
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"")
+    channel.basic_consume("q", ignore)
+    broker.clock.advance(seconds)
+    return channel
+
+
+def test_nothing_times_out_unless_asked_for(broker: Broker) -> None:
+    assert held_for(broker, 1_000_000).is_open
+
+
+def test_the_timeout_is_exact() -> None:
+    assert held_for(Broker(consumer_timeout=1800), 1799.999).is_open
+    assert not held_for(Broker(consumer_timeout=1800), 1800).is_open
+
+
+def test_a_durable_queue_survives_from_its_declaration_on(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q", durable=True)
+    broker.crash()
+    assert counts(broker, "q") == (0, 0)
+
+
+def test_what_a_power_cut_takes_is_exact(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q", durable=True)
+    channel.basic_publish("", "q", b"synced", PERSISTENT)
+    broker.clock.advance(0.2)
+    for _ in range(3):
+        channel.basic_publish("", "q", b"lost", PERSISTENT)
+        broker.clock.advance(0.05)
+    broker.crash()
+    assert counts(broker, "q") == (1, 0)
+
+
+def test_a_confirm_takes_no_time(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q", durable=True)
+    channel.confirm_delivery()
+    channel.basic_publish("", "q", b"", PERSISTENT)
+    assert broker.clock.now_ns == 0
+    broker.crash()
+    assert counts(broker, "q") == (1, 0)
+
+
+def test_a_restart_takes_no_time(broker: Broker) -> None:
+    broker.restart()
+    assert broker.clock.now == 0
+    broker.restart(downtime=5)
+    assert broker.clock.now == 5
+
+
+def test_memory_never_runs_out(broker: Broker, channel: Channel) -> None:
+    reasons: list[str] = []
+    channel.connection.add_on_connection_blocked_callback(lambda _, reason: reasons.append(reason))
+    channel.queue_declare("q")
+    megabyte = b"x" * 1_000_000
+    for _ in range(100_000):  # more than any server's limit, all of it the same object
+        channel.basic_publish("", "q", megabyte)
+    broker.run()
+    assert reasons == []
+    broker.set_alarm("memory")
+    channel.basic_publish("", "q", b"")
+    broker.run()
+    assert reasons == ["low on memory"]
+
+
+def test_generated_names_come_from_the_seed() -> None:
+    def name(seed: int) -> str:
+        return str(Broker(seed=seed).connect().channel().queue_declare("").method.queue)
+
+    assert name(1) == name(1) != name(2)
+
+
+def test_several_queues_are_served_by_name(broker: Broker, channel: Channel) -> None:
+    served: list[str] = []
+    for name in ("c", "a", "b"):
+        channel.queue_declare(name)
+        channel.queue_bind(name, "amq.fanout")
+        consumer = broker.connect().channel()
+        consumer.basic_consume(
+            name, lambda _, method, *rest: served.append(method.consumer_tag), True, False, name
+        )
+    channel.basic_publish("amq.fanout", "", b"")
+    broker.run()
+    assert served == ["a", "b", "c"]
+
+
+def test_a_requeue_under_a_shared_window_has_one_outcome(broker: Broker, channel: Channel) -> None:
+    def outcome() -> list[tuple[str, bytes]]:
+        broker = Broker()
+        channel = broker.connect().channel()
+        channel.queue_declare("q")
+        channel.basic_qos(prefetch_count=1, global_qos=True)
+        got: list[tuple[str, bytes]] = []
+        for tag in ("c1", "c2"):
+            channel.basic_consume(
+                "q", lambda _, m, p, body: got.append((m.consumer_tag, body)), consumer_tag=tag
+            )
+        for body in (b"one", b"two"):
+            channel.basic_publish("", "q", body)
+        channel.basic_nack(1)
+        broker.run()
+        return got
+
+    assert outcome() == outcome() == [("c1", b"one"), ("c2", b"one")]
+
+
+def test_a_stream_starts_exactly_where_it_is_asked_to(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("log", durable=True, arguments={"x-queue-type": "stream"})
+    for number in range(5):
+        channel.basic_publish("", "log", str(number))
+    got: list[bytes] = []
+    channel.basic_qos(prefetch_count=10)
+    channel.basic_consume("log", lambda *args: got.append(args[3]), arguments={"x-stream-offset": "last"})
+    broker.run()
+    assert got == [b"4"]
+
+
+def test_patterns_are_pythons(broker: Broker) -> None:
+    with pytest.raises(PolicyError, match="bad escape"):
+        broker.set_policy("p", r"\Qa.b\E", {"max-length": 1})
+    broker.add_user("u", "p")
+    with pytest.raises(ValueError, match="bad escape"):
+        broker.set_permissions("u", r"\Qa.b\E")
+
+
+@pytest.mark.parametrize("rules", list(RULES))
+@pytest.mark.parametrize("definition", [{"ha-mode": "all"}, {"federation-upstream-set": "all"}], ids=str)
+def test_policies_for_what_is_left_out_are_refused(rules: str, definition: dict[str, str]) -> None:
+    with pytest.raises(PolicyError, match="are not recognised policy settings"):
+        Broker(rules=rules).set_policy("p", ".*", definition)
+
+
+@pytest.mark.parametrize("kind", ["x-consistent-hash", "x-delayed-message", "x-random", "x-local-random"])
+def test_exchange_types_of_plugins_are_unknown(channel: Channel, kind: str) -> None:
+    with pytest.raises(AMQPError, match=f"unknown exchange type '{kind}'"):
+        channel.exchange_declare("x", kind)
+
+
+def test_there_is_one_node(broker: Broker) -> None:
+    assert broker.node.name == "rabbit@localhost"
+    assert "Status of node rabbit@localhost" in broker.ctl("status")
+
+
+def test_a_new_broker_is_empty(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q", durable=True)
+    assert broker.list_queues("name") == [{"name": "q"}]
+    assert Broker().list_queues("name") == []
