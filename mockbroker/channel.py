@@ -631,6 +631,7 @@ def _table(arguments: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def checked_callable(what: str, callback: Any) -> Any:
+    """Return `callback` when it can be called; `what` names it in the TypeError."""
     if not callable(callback):
         raise TypeError(f"{what} must be callable, not {callback!r}")
     return callback

@@ -85,9 +85,18 @@ class AMQPChannelError(AMQPError):
 
 class _Closed(AMQPError):
     def __init__(self, reply_code: int, reply_text: str) -> None:
-        self.reply_code = int(reply_code)
-        self.reply_text = reply_text
-        super().__init__(self.reply_code, reply_text)
+        super().__init__(int(reply_code), reply_text)
+
+    # Properties, as pika's are: an attribute could not be set where both classes are one.
+    @property
+    def reply_code(self) -> int:
+        """The reply code of the closing."""
+        return int(self.args[0])
+
+    @property
+    def reply_text(self) -> str:
+        """The reply text of the closing."""
+        return str(self.args[1])
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: ({self.reply_code}) {self.reply_text!r}"
@@ -144,7 +153,7 @@ class ConsumerCancelled(AMQPChannelError):
     """The consumer was cancelled by the broker."""
 
 
-class DuplicateConsumerTag(AMQPChannelError):  # noqa: N818 - pika's name
+class DuplicateConsumerTag(AMQPChannelError):
     """The consumer tag is in use on this channel; `consumer_tag` names it."""
 
     def __init__(self, consumer_tag: str) -> None:
