@@ -38,20 +38,14 @@ _get_ident = _thread.get_ident
 _monotonic = time.monotonic
 
 BUSY_TURNS: Final = 1000
-"""Turns without effect in one instant after which a strand yields `BUSY_YIELD_NS`: a polling loop must not
-stop time.
-"""
+"""Turns without effect in one instant after which a strand yields: polling must not stop time."""
 BUSY_YIELD_NS: Final = 1_000_000
 REAL_BLOCK_S: Final = 5.0
 """Real seconds without any progress and without using the processor after which a run is given up."""
 MAX_ENDS: Final = 100
-"""How often the thread of a dead process may catch its own end (``except:`` in a loop) before it is left
-behind.
-"""
+"""How often a dead process's thread may catch its own end (``except:`` in a loop) before it is given up."""
 COLLECT_EVERY: Final = 50_000
-"""Garbage is collected after so many handovers: at a place that is the same in every run, unlike automatic
-collection.
-"""
+"""Garbage is collected after so many handovers: at the same place in every run."""
 
 _strands: dict[int, Strand] = {}
 """All strands of all simulations, by the identity of their thread. Entered and left by `Strand._run` only."""
@@ -82,9 +76,7 @@ class Wait(Protocol):
     for_messages: bool
     """Whether bytes from the network may end it."""
     is_watch: bool
-    """Whether it watches descriptors, as clients do between messages: its time-out alone does not keep a run
-    going.
-    """
+    """Whether it watches descriptors, as clients do between messages: its time-out keeps no run going."""
 
     def describe(self) -> str:
         """Say it in words, for a report."""
@@ -154,7 +146,7 @@ class Strand:
         self.wait: Wait | None = _START
         self.wait_due_ns: int | None = None
         self.effects = 0
-        """How often this strand has sent or received something that is not a heartbeat."""
+        """How often this strand has sent or received something other than heartbeats, signals included."""
         self.end_waiters: list[Strand] = []
         self._baton = _allocate_lock()
         self._baton.acquire()
@@ -185,9 +177,9 @@ class Strand:
     def park(self, wait: Wait, due_ns: int | None = None) -> bool:
         """Hand the baton on until somebody wakes this strand or `due_ns` comes; False when it was the time.
 
-        A wake-up is a hint: look again, and park again if need be. Signals are delivered before this
-        returns, so it may raise what a signal handler raises (KeyboardInterrupt), and `TaskEnd` when the
-        process is dead.
+        A wake-up is a hint: look again, and park again if need be. Signals are delivered before this returns,
+        so it may raise what a signal handler raises (KeyboardInterrupt), and `TaskEnd` when the process is
+        dead.
         """
         scheduler = self.scheduler
         self._check_not_ended()
@@ -220,9 +212,7 @@ class Strand:
         self.task.deliver_signals(self)
 
     def _check_not_ended(self) -> None:
-        """Raise `TaskEnd` in the thread of a dead process; code that catches it for ever is left to wait for
-        ever.
-        """
+        """Raise `TaskEnd` in a dead process's thread; code that catches it for ever is left asleep."""
         if self.unwinding:
             self._ends += 1
             if self._ends > MAX_ENDS:
@@ -290,9 +280,7 @@ class Scheduler:
         self.preempt_lines = preempt_lines
         self.point: Callable[[Strand, Point], object] | None = None
         self.may_end: Callable[[], bool] = lambda: True
-        """Asked when nothing but waits for messages and housekeeping is left: may a run without an end time
-        end?
-        """
+        """Asked when only waits for messages and housekeeping are left: may a run without `until` end?"""
         self.holds_baton: Callable[[int], None] = lambda ident: None
         """Told the identity of each thread that gets the baton."""
         self.calendar_start_ns = 0
@@ -559,9 +547,7 @@ class Scheduler:
 
 
 def _processor_s(strand: Strand | None) -> float:
-    """Processor seconds that a strand's thread has used, rounded down to hundredths; 0 where the system does
-    not tell.
-    """
+    """Processor seconds that a strand's thread has used, in hundredths; 0 where the system does not tell."""
     if strand is None or not hasattr(time, "pthread_getcpuclockid"):
         return 0.0
     try:

@@ -1,5 +1,4 @@
-"""What every process has of its own and Python keeps in one place for all: swapped when the baton goes to
-another process.
+"""What every process has of its own and Python keeps in one place: swapped with the baton.
 
 Owns: `sys.argv`, the standard streams, `sys.path`, `__main__`, a script's own modules, and the handlers of
 the root logger. Refuses to know: who holds the baton and why.
@@ -90,9 +89,7 @@ class ScriptBelongings(Belongings):
         sys.argv, sys.path, sys.modules["__main__"] = self._outer
 
     def _find_own_modules(self) -> None:
-        """Look at the modules that this process has imported since it got the baton, the last in the
-        table.
-        """
+        """Look at the modules imported since this process got the baton, the last in the table."""
         for name in list(sys.modules)[self._module_count - len(self._modules) :]:
             file = getattr(sys.modules[name], "__file__", None)
             if file is not None and file.startswith(self._folder) and "site-packages" not in file:

@@ -132,9 +132,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run ``mockbroker simulate``; return 0, 1 when a program failed or none could go on, 2 for what makes
-    no sense.
-    """
+    """Run ``mockbroker simulate``; return 0, 1 when a program failed or all are stuck, 2 for bad input."""
     happenings = sorted(args.happenings, key=lambda happening: happening.time_s)
     try:
         sim = Simulation(

@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 
 
 class LogEntry(NamedTuple):
-    """Something that was printed, or that happened to a task: at `time` virtual seconds, under the task's
-    name.
-    """
+    """Something that was printed, or that happened to a task, at `time` virtual seconds."""
 
     time: float
     name: str

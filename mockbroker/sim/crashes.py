@@ -154,13 +154,14 @@ def crash_everywhere(
     only: tuple[str, int] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Run `program(sim)` once to learn every point of the named tasks (all if none is named), then once per
-    point with harm done there.
+    """Run `program(sim)` once to learn every point of the tasks, then once per point with harm done there.
+
+    `tasks` are names; without any, all tasks count.
 
     A point is every wait and every sending of bytes; with `preempt="lines"` every line of the user's code
-    too; what happens to the broker happens once more at the end, when all has come to rest. `events` are
-    what happens there: "kill" (the process dies), "cut" (its links die; `lose` says which bytes in flight
-    are lost), "crash" (the broker loses what is not on its disk), "restart" (it stops orderly and starts).
+    too; what happens to the broker happens once more at the end, when all has come to rest. `events` are what
+    happens there: "kill" (the process dies), "cut" (its links die; `lose` says which bytes in flight are
+    lost), "crash" (the broker loses what is not on its disk), "restart" (it stops orderly and starts).
 
     Afterwards whatever has failed is started again, as a supervisor would, unless `recover(sim)` does
     something else; then `check(sim)` looks. `only` repeats one run: its event and the number of its point.

@@ -1,8 +1,7 @@
 """Who can never run again, and why.
 
 Owns: the rule. A strand is stuck when it waits without a time-out, not for messages, and everybody who could
-end its wait is stuck, dead or gone.
-Refuses to know: how anything is run.
+end its wait is stuck, dead or gone. Refuses to know: how anything is run.
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ if TYPE_CHECKING:
 
 
 def find_stuck(strands: Sequence[Strand]) -> list[Strand]:
-    """Return the strands that nothing can ever wake, in the order given; frozen and dead ones are not among
-    them.
-    """
+    """Return the strands that nothing can ever wake, in order; no frozen and no dead ones."""
     alive = [strand for strand in strands if not strand.task.dead]
     stuck = [strand for strand in alive if _waits_for_others_only(strand)]
     while True:

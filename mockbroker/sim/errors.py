@@ -25,9 +25,7 @@ class Deadlock(SimulationError):
 
 
 class RealBlock(SimulationError):
-    """A simulated thread has blocked for real, on something the simulation does not control, and nobody else
-    can run.
-    """
+    """A simulated thread blocks for real, outside of the simulation's control, so nobody can run."""
 
 
 class SimulationClosed(SimulationError):

@@ -1,7 +1,7 @@
 """Many orders of the same program: at random, by priorities, or by Hypothesis.
 
-Owns: which schedules are tried, and the shrinking of one that fails.
-Refuses to know: how a schedule decides (``schedules.py``) and what a run does (``runs.py``).
+Owns: which schedules are tried, and the shrinking of one that fails. Refuses to know: how a schedule decides
+(``schedules.py``) and what a run does (``runs.py``).
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ def explore(
     jobs: int = 1,
     options: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Run `program(sim)`, then `check(sim)`, under many schedules, until one fails or `schedules` have been
-    tried.
+    """Run `program(sim)`, then `check(sim)`, under `schedules` schedules, or until one fails.
 
     The first is first-come order, then random and priority-based ones take turns. A failing one is shrunk to
     the choices that matter, and the report has one line of Python that repeats it. `options` are further
@@ -110,8 +109,9 @@ def _without_groups(choices: tuple[tuple[int, int], ...], size: int) -> Iterator
 
 
 def schedules(*, decisions: int = 400, changes: int = 12) -> SearchStrategy[Choices]:
-    """Return a Hypothesis strategy of schedules: at most `changes` departures from first-come order, in the
-    first `decisions`.
+    """Return a Hypothesis strategy of schedules.
+
+    Each departs from first-come order at most `changes` times, within the first `decisions`.
 
     Give what it draws to `Simulation(schedule=...)`. Hypothesis shrinks a failing one to few and early
     departures and prints it as `Choices(...)`, which repeats the run.

@@ -1,8 +1,8 @@
 """Whether a program that waits for messages with a time-out waits for anything else.
 
 Owns: the rule by which a run without an end time ends, and what it remembers of each waiting strand. Clients
-never simply wait: they wake to send heartbeats, or every few seconds just in case. A wait for messages with
-a time-out is *at rest* when
+never simply wait: they wake to send heartbeats, or every few seconds just in case. A wait for messages with a
+time-out is *at rest* when
 
 - the client library's list of timers, where it can be read (pika's and asyncio's), has nothing but
   heartbeats, or
@@ -29,9 +29,7 @@ if TYPE_CHECKING:
 IDLE_TIMERS: Final = 100
 """Timers that may pass in a row without any effect before a program that polls counts as at rest."""
 _SEARCHED_FRAMES: Final = 20
-"""An event loop is never far from its wait: this room's own frames are between them, and a decorator or
-two.
-"""
+"""An event loop is never far from its wait: our own frames are between, and a decorator or two."""
 
 
 class IdleWatch:
@@ -67,9 +65,7 @@ class IdleWatch:
 
 
 def _timers(frame: FrameType | None) -> list[tuple[int, bool]] | None:
-    """Return `(due_ns, is a heartbeat)` of the timers of the event loop that waits in `frame`; None: no loop
-    is known.
-    """
+    """Return `(due_ns, is a heartbeat)` of the timers of the event loop in `frame`; None without one."""
     for _ in range(_SEARCHED_FRAMES):
         if frame is None:
             return None

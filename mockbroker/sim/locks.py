@@ -1,8 +1,8 @@
 """Locks and threads inside the simulation.
 
-Owns: the lock that simulated threads wait for in virtual time, and how a thread that one of them starts
-joins the simulation. Refuses to know: conditions, events, semaphores, queues, timers, executors. Python
-builds all of them on a lock and `threading.Thread`, so they follow by themselves.
+Owns: the lock that simulated threads wait for in virtual time, and how a thread that one of them starts joins
+the simulation. Refuses to know: conditions, events, semaphores, queues, timers, executors. Python builds all
+of them on a lock and `threading.Thread`, so they follow by themselves.
 
 Read next: ``baton.py``, ``patches.py``.
 """
@@ -191,9 +191,7 @@ def _join_simulation(parent: Strand, function: Callable[..., object], daemon: bo
 
 
 def start_new_thread(function: Callable[..., object], args: tuple[Any, ...], *kwargs: dict[str, Any]) -> int:
-    """`_thread.start_new_thread`: a thread that a simulated one starts joins the simulation, as part of the
-    same process.
-    """
+    """`_thread.start_new_thread`: what a simulated thread starts belongs to the same process."""
     strand = current()
     if strand is not None:
         function = _join_simulation(strand, function, daemon=True)
@@ -227,9 +225,7 @@ def thread_join(thread: threading.Thread, timeout: float | None = None) -> None:
 
 
 def thread_is_alive(thread: threading.Thread) -> bool:
-    """`threading.Thread.is_alive`: the end of the thread in the simulation counts, not that of the real
-    one.
-    """
+    """`threading.Thread.is_alive`: what counts is the thread's end in the simulation."""
     strand = current()
     target = thread.__dict__.get("_mockbroker_strand")
     if strand is None or target is None:
@@ -239,9 +235,7 @@ def thread_is_alive(thread: threading.Thread) -> bool:
 
 
 def thread_hash(thread: threading.Thread) -> int:
-    """`hash(thread)`: executors keep their threads in sets, whose order must not depend on addresses in
-    memory.
-    """
+    """`hash(thread)`: executors keep threads in sets, whose order must not depend on addresses."""
     strand = current()
     if strand is not None and "_mockbroker_hash" not in thread.__dict__:
         thread.__dict__["_mockbroker_hash"] = next(strand.scheduler.numbers)

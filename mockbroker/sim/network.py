@@ -53,9 +53,7 @@ class Serve(Protocol):
     def __call__(
         self, write: Callable[[bytes], object], hang_up: Callable[[], object], peer: tuple[str, int]
     ) -> Peer:
-        """Return the served end of a new connection from `peer`; ConnectionRefusedError if nobody listens
-        now.
-        """
+        """Return the served end of a new connection from `peer`, or raise ConnectionRefusedError."""
 
 
 class Link:
@@ -141,9 +139,7 @@ class Link:
             self._wake()
 
     def cut(self, lose: Lose) -> None:
-        """Kill the link. What is in flight `in` (to the program), `out` (from it) or both is lost, else it
-        arrives.
-        """
+        """Kill the link; bytes in flight to the program (`in`), from it (`out`) or both are lost."""
         if self._is_cut or self.is_closed:
             return
         self._is_cut = True
@@ -311,9 +307,7 @@ class Network:
                     self.on_fault(error)  # the fault of the served side is not the program's
 
     def before_choice(self) -> None:
-        """What happens before each choice of who runs next: bytes arrive, and waits for real descriptors are
-        looked at.
-        """
+        """Let bytes arrive, and look at real descriptors that are waited for; called before each choice."""
         if self.pending:
             self.pump()
         for strand, masks in tuple(self._native_waiters.items()):

@@ -1,8 +1,7 @@
 """What takes the place of what, while at least one simulation is open.
 
-Owns: the list of replacements, their putting in and their taking out.
-Refuses to know: what the replacements do. Each asks which simulated thread calls it and, outside of
-simulations, is the original.
+Owns: the list of replacements, their putting in and their taking out. Refuses to know: what the replacements
+do. Each asks which simulated thread calls it and, outside of simulations, is the original.
 
 Names that modules have bound before (``from time import sleep``) are found and bound to the replacement too;
 what is bound elsewhere, such as in a default argument or a container, is not.
@@ -111,9 +110,7 @@ def _attributes() -> list[tuple[Any, str, Any]]:
 
 
 class Patches:
-    """The replacements; counted, so that they are put in by the first simulation and taken out with the
-    last.
-    """
+    """The replacements: put in by the first simulation that is open, taken out with the last."""
 
     def __init__(self) -> None:
         self._users = 0
@@ -193,9 +190,7 @@ class Patches:
 
 
 def _names_in(module: Any, table: dict[int, Any]) -> list[tuple[str, Any]]:
-    """Return `(name, value in the table)` for each name of a module whose object is in the table, by its
-    identity.
-    """
+    """Return `(name, entry)` for each of a module's names whose object is in the table, by identity."""
     names = getattr(module, "__dict__", {})
     if str(names.get("__name__")).startswith("mockbroker.sim."):
         return []

@@ -30,9 +30,7 @@ def is_user_code(filename: str) -> bool:
 
 
 def user_place(frame: FrameType | None) -> str:
-    """Return `file:line in function: source` of the innermost frame of the user's own code, or "" without
-    one.
-    """
+    """Return `file:line in function: source` of the innermost frame of user code, or ""."""
     while frame is not None:
         code = frame.f_code
         if is_user_code(code.co_filename):

@@ -1,8 +1,8 @@
 """select, poll and epoll inside the simulation.
 
-Owns: the sets of descriptors that a program watches.
-Refuses to know: what is sent. A connection of the simulation is looked up in its network; any other
-descriptor (a program's own socket pair or pipe) is asked natively, without ever blocking.
+Owns: the sets of descriptors that a program watches. Refuses to know: what is sent. A connection of the
+simulation is looked up in its network; any other descriptor (a program's own socket pair or pipe) is asked
+natively, without ever blocking.
 
 Selectors and asyncio's stock event loop stand on these.
 
@@ -55,8 +55,7 @@ class Readiness:
 
 
 def wait_ready(strand: Strand, masks: dict[int, int], timeout_ns: int | None) -> list[tuple[int, int]]:
-    """Wait until one of the descriptors has an event of its mask; return `(fd, events)` of those that do, in
-    the order given.
+    """Wait until descriptors have an event of their mask; return `(fd, events)`, in the order given.
 
     A timeout of None waits for ever, 0 or less only looks.
     """

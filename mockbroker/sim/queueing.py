@@ -3,10 +3,9 @@
 ``python -m mockbroker.sim.queueing --csv waits.csv`` writes what to plot: the mean waiting time by load,
 measured and in theory.
 
-With a prefetch of 1 a task goes to whoever is free, which is the M/M/c queue: the mean waiting time is
-Erlang C's. Without a limit the broker deals tasks out in turns as they come, so each worker has a queue of
-its own that gets every c-th arrival: the E_c/M/1 queue, and tasks wait behind busy workers while others are
-idle.
+With a prefetch of 1 a task goes to whoever is free, which is the M/M/c queue: the mean waiting time is Erlang
+C's. Without a limit the broker deals tasks out in turns as they come, so each worker has a queue of its own
+that gets every c-th arrival: the E_c/M/1 queue, and tasks wait behind busy workers while others are idle.
 
 Source: Kleinrock, "Queueing Systems", volume 1: M/M/m in 3.5, G/M/1 in 6.4.
 """
@@ -60,9 +59,7 @@ def erlang_c_wait(workers: int, load: float) -> float:
 
 
 def round_robin_wait(workers: int, load: float) -> float:
-    """Return the mean waiting time when each worker has a queue of every c-th arrival (E_c/M/1), in mean
-    service times.
-    """
+    """Return the mean waiting time in E_c/M/1, a queue of every c-th arrival, in mean service times."""
     arrival_rate = workers * load
     sigma = load
     for _ in range(

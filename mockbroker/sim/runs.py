@@ -1,7 +1,7 @@
 """One run of a program under test, and many of them on several processors.
 
-Owns: what a run is told and what it answers, both as plain values that can be sent between processes.
-Refuses to know: which runs are worth making (``explore.py``, ``crashes.py``).
+Owns: what a run is told and what it answers, both as plain values that can be sent between processes. Refuses
+to know: which runs are worth making (``explore.py``, ``crashes.py``).
 """
 
 from __future__ import annotations
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
     from mockbroker.sim.schedules import Schedule
 
 Program = Callable[[Simulation], object]
-"""Spawns the tasks, and may run the simulation itself; if it does not, it is run until nothing is left to
-do.
-"""
+"""Spawns the tasks, and may run the simulation; if it does not, it is run to its end."""
 Check = Callable[[Simulation], object]
 """Looks at the end: raises AssertionError or answers False when something is wrong."""
 
@@ -46,9 +44,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A run that ended wrong. `where` says which, `error` what was found, `replay` is Python that repeats
-    it.
-    """
+    """A run that ended wrong: `where` says which, `error` what was found, `replay` repeats it."""
 
     where: str
     error: str

@@ -1,7 +1,7 @@
 """Who runs next: the orders in which strands may run.
 
-Owns: the decision between strands that could all run now, and the randomness it is drawn from.
-Refuses to know: threads, time, brokers. It sees a list and answers an index.
+Owns: the decision between strands that could all run now, and the randomness it is drawn from. Refuses to
+know: threads, time, brokers. It sees a list and answers an index.
 
 Index 0 is always what first-come order would do: the strand that runs goes on, or the one that has waited
 longest starts. So a run is described completely by the decisions that were *not* 0, which is what `Choices`
@@ -36,9 +36,7 @@ class Schedule:
     """Whether a strand that could go on may be interrupted."""
 
     def choose(self, candidates: Sequence[object], point: Point) -> int:
-        """Return the index of the candidate that runs next; at a "send" or a "line" the first one is
-        running.
-        """
+        """Return the index of who runs next; at a "send" or a "line" the first one is running."""
         return 0
 
     def __repr__(self) -> str:
@@ -63,11 +61,10 @@ class RandomSchedule(Schedule):
 
 
 class PrioritySchedule(Schedule):
-    """The candidate of highest priority runs; priorities are drawn at random and now and then the leader
-    falls behind all.
+    """The candidate of highest priority runs; now and then the leader falls behind all others.
 
-    A strand can so be held back for a long time, which fair random choices practically never do
-    (the idea is probabilistic concurrency testing, Burckhardt et al., 2010).
+    A strand can so be held back for a long time, which fair random choices practically never do (the idea is
+    probabilistic concurrency testing, Burckhardt et al., 2010).
     """
 
     name = "priority"

@@ -1,7 +1,7 @@
 """Signals and exits inside the simulation: each process has its own.
 
-Owns: nothing; it finds the process that calls and acts on it.
-Refuses to know: when a handler runs (``task.py``). Alarms and interval timers are not simulated.
+Owns: nothing; it finds the process that calls and acts on it. Refuses to know: when a handler runs
+(``task.py``). Alarms and interval timers are not simulated.
 """
 
 from __future__ import annotations

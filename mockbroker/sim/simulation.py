@@ -1,8 +1,7 @@
 """The simulation: unmodified blocking programs, several at once, in virtual time, against one broker.
 
-Owns: the tasks, their names and consoles, and what may be done to them from outside.
-Refuses to know: how a wait works and what is replaced (``baton.py``, ``patches.py``), and what the broker
-does.
+Owns: the tasks, their names and consoles, and what may be done to them from outside. Refuses to know: how a
+wait works and what is replaced (``baton.py``, ``patches.py``), and what the broker does.
 
 Read next: ``baton.py``, ``task.py``.
 """
@@ -112,9 +111,7 @@ class Simulation:
             raise ValueError(f"preempt must be None or 'lines', not {preempt!r}")
         self.seed = seed
         self.shared: dict[str, Any] = {}
-        """A place for what outlives processes and every program can reach: the test's stand-in for a
-        database.
-        """
+        """A place for what outlives processes: the test's stand-in for a database."""
         self._schedule = make_schedule(schedule, seed)
         self._preempt = preempt
         self._owns_broker = broker is None
@@ -238,15 +235,14 @@ class Simulation:
     # The run
 
     def run(self, until: float | None = None) -> None:
-        """Run all tasks. `until` is in virtual seconds from the start, inclusive; time is exactly that
-        afterwards.
+        """Run all tasks, until a virtual second (inclusive) if one is given; it is exactly then afterwards.
 
-        Without it the run ends when only heartbeats and waits for messages remain (``idle.py`` says when
-        that is).
+        Without it the run ends when only heartbeats and waits for messages remain (``idle.py`` says when that
+        is).
 
-        Raises ValueError for a time that is past, `Deadlock` when tasks wait for what can never come
-        (without `until`), `RealBlock` when a task blocks for real, SimulationClosed after `close`, and the
-        first `AssertionError` that ended a spawned function.
+        Raises ValueError for a time that is past, `Deadlock` when tasks wait for what can never come (without
+        `until`), `RealBlock` when a task blocks for real, SimulationClosed after `close`, and the first
+        `AssertionError` that ended a spawned function.
         """
         self._check_open()
         until_ns = None if until is None else to_ns(until)
@@ -331,8 +327,7 @@ class Simulation:
         return tuple(self._scheduler.deviations)
 
     def on_point(self, point: Callable[[Strand, Point], object] | None) -> None:
-        """Call `point(strand, kind)` at each wait ("wait"), each sending ("send") and, with `preempt`, each
-        line ("line").
+        """Call `point(strand, kind)` at each "wait", each "send" and, with `preempt`, each "line".
 
         It is called in the strand's own thread, before anything in flight arrives; whatever it does to the
         task takes effect there.
@@ -345,9 +340,7 @@ class Simulation:
 
     @property
     def replay(self) -> str:
-        """One line of Python that makes a simulation in which the same programs run in the same order
-        again.
-        """
+        """One line of Python: a simulation in which the same programs run in the same order again."""
         deviations = self._scheduler.deviations
         schedule = repr(Choices(*deviations)) if deviations else "'fifo'"
         preempt = f", preempt={self._preempt!r}" if self._preempt else ""
@@ -356,9 +349,7 @@ class Simulation:
     # What happens to programs
 
     def kill(self, task: Task | str) -> None:
-        """End a process where it waits (SIGKILL): what it sent arrives, its sockets close, its code never
-        runs again.
-        """
+        """End a process where it waits (SIGKILL): what it sent arrives, and its code never runs again."""
         self._find(task).send_signal(signal.SIGKILL)
 
     def terminate(self, task: Task | str) -> None:
@@ -370,9 +361,7 @@ class Simulation:
         self._find(task).send_signal(signal.SIGINT)
 
     def freeze(self, task: Task | str) -> None:
-        """Stop a process (SIGSTOP): it does nothing, while its connections stay open and bytes keep
-        coming.
-        """
+        """Stop a process (SIGSTOP): it does nothing, but its connections stay open."""
         found = self._find(task)
         if not found.frozen:
             found.frozen = True
@@ -388,8 +377,9 @@ class Simulation:
             self._log.add(found.name, "thawed")
 
     def cut(self, task: Task | str, lose: Lose = None) -> None:
-        """Let the links of a process die. Bytes in flight to the program (`"in"`), from it (`"out"`) or
-        `"both"` are lost.
+        """Let the links of a process die.
+
+        Bytes in flight to the program (`"in"`), from it (`"out"`) or `"both"` are lost, others arrive.
 
         The broker notices at once, the program when it next reads or writes. Its next connection is a new
         one.
@@ -407,8 +397,10 @@ class Simulation:
     # Addresses
 
     def register(self, address: str, serve: Serve) -> None:
-        """Serve `host:port` by something other than the broker: `serve(write, hang_up, peer)` returns an
-        object with `receive` and `eof`.
+        """Serve `host:port` by something other than the broker.
+
+        `serve(write, hang_up, peer)` is called for each connection and returns an object with `receive` and
+        `eof`.
 
         Raises ValueError for what is not `host:port`.
         """

@@ -1,7 +1,7 @@
 """Python's socket objects inside the simulation.
 
-Owns: which socket object is which connection of the simulation.
-Refuses to know: who serves an address, and what is sent (``network.py``).
+Owns: which socket object is which connection of the simulation. Refuses to know: who serves an address, and
+what is sent (``network.py``).
 
 A program's socket stays the real TCP socket that it made, so options, flags and time-outs are the system's
 own; it is only never connected. Once the program connects it to an address of the simulation, its bytes go
@@ -53,9 +53,7 @@ _real_getaddrinfo = socket.getaddrinfo
 _real_gethostbyname = socket.gethostbyname
 
 _owners: weakref.WeakKeyDictionary[Socket, Link] = weakref.WeakKeyDictionary()
-"""The link of each connected socket. A socket that is dropped without being closed takes its link along
-(`_connect`).
-"""
+"""The link of each connected socket. A socket that is dropped unclosed takes its link along."""
 
 
 def link_of(sock: Socket) -> Link | None:
@@ -109,9 +107,7 @@ def connect(sock: Socket, address: Any) -> None:
 
 
 def listen(sock: Socket, *args: Any) -> None:
-    """`socket.listen`: really; programs of the simulation may connect to each other there, as pika does to
-    itself.
-    """
+    """`socket.listen`, for real: programs may connect to one another there, as pika does to itself."""
     _real_listen(sock, *args)
     strand = current()
     if strand is not None and sock.family in (socket.AF_INET, socket.AF_INET6):

@@ -52,12 +52,11 @@ class ThreadEnd:
 
 
 class Task:
-    """A simulated process. `Simulation.spawn` and `spawn_script` return it; the simulation's methods take
-    it, or its name.
+    """A simulated process: what `Simulation.spawn` returns, and what its methods take.
 
-    `exit_code` is None while it lives, then what a shell would show: 0, 1 after an exception, the argument
-    of `sys.exit`, or minus the number of the signal that ended it. `error` is the exception that ended it,
-    if one did.
+    `exit_code` is None while it lives, then what a shell would show: 0, 1 after an exception, the argument of
+    `sys.exit`, or minus the number of the signal that ended it. `error` is the exception that ended it, if
+    one did.
     """
 
     def __init__(
@@ -162,9 +161,7 @@ class Task:
         self.console.write("".join(shown[0].format()))
 
     def _await_threads(self) -> None:
-        """Wait for the threads that are no daemons, as Python does at its end; idle executor threads are
-        told to stop.
-        """
+        """Wait for threads that are no daemons, as Python does; idle executor threads are told to stop."""
         mine = current()
         assert mine is not None
         for thread, queue in list(executor_threads._threads_queues.items()):
@@ -227,6 +224,7 @@ class Task:
         """Run the handlers of the signals that have come, if `strand` is the main thread."""
         while self._pending_signals and strand.name == "MainThread":
             number = self._pending_signals.pop(0)
+            strand.had_effect()
             self.signal_handlers[number](number, sys._getframe(1))
 
     # For the scheduler
@@ -244,9 +242,7 @@ class Task:
         self.exit_callbacks.clear()
 
     def tracer(self, strand: Strand) -> Callable[[FrameType, str, Any], Any]:
-        """Return the trace function that lets the schedule interrupt `strand` at each line of the user's
-        code.
-        """
+        """Return a trace function that lets the schedule interrupt `strand` at each line of user code."""
         scheduler = self.scheduler
 
         def on_line(frame: FrameType, event: str, _: Any) -> Any:

@@ -1,7 +1,7 @@
 """The clock as programs read it.
 
-Owns: what time it is for a simulated program: monotonic clocks, the calendar, and sleeping.
-Refuses to know: who is due when (``baton.py``).
+Owns: what time it is for a simulated program: monotonic clocks, the calendar, and sleeping. Refuses to know:
+who is due when (``baton.py``).
 
 `datetime.datetime` and `datetime.date` are written in C and cannot be changed, so names bound to them are
 bound to a stand-in whose `now`, `utcnow` and `today` are virtual; instances are always those of the real
@@ -127,9 +127,7 @@ _MONOTONIC_CLOCKS = tuple(
 
 
 def _of_now(real: Callable[..., Any]) -> Callable[..., Any]:
-    """Return `real`, which takes seconds since 1970 and without them reads the clock, reading the virtual
-    one.
-    """
+    """Return `real`, which without seconds since 1970 reads the clock, reading the virtual one."""
 
     def virtual(secs: float | None = None, /) -> Any:
         strand = current()
