@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import logging
 import selectors
 import socket
 import threading
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
     from mockbroker.admin.http import ManagementServer
     from mockbroker.broker import Broker
+
+_log = logging.getLogger(__name__)
 
 HIGH_BYTES = 512 * 1024
 """So many octets waiting for a client make it a slow reader."""
@@ -331,13 +334,20 @@ class Endpoint:
                     self._serve(key.data, events)
                 else:
                     key.data()
-            self.clock.fire_due()
+            self._fire_due()
             is_quiet = bool(ready) and not self._dirty
             for _ in range(len(self._dirty)):
                 link = self._dirty.popleft()
                 if link in self._links:
                     link.flush()
         self._nap(is_quiet)
+
+    def _fire_due(self) -> None:
+        """Fire the timers that are due; one that fails must not take the thread along."""
+        try:
+            self.clock.fire_due()
+        except Exception:
+            _log.exception("a timer failed")
 
     def _nap(self, is_quiet: bool) -> None:
         """Let input gather when what came needed no answer: clients that only publish go on doing so.
@@ -386,7 +396,7 @@ class Endpoint:
                 self._selector.unregister(self._listener)
                 self.clock.call_later(_PAUSE_WHEN_FULL_S, self._accept_again)
                 return
-            if not self.broker.node.is_running:
+            if not self.broker.node.accepts_client():
                 sock.close()
                 continue
             sock.setblocking(False)

@@ -212,10 +212,15 @@ class Session:
         """Survive a fault of our own: it is logged, and costs this connection as a crash of RabbitMQ does."""
         _log.exception("connection %s failed", self._name)
         self._rest = b""
-        if self._conversation is not None and self._conversation.state is RUNNING:
-            self._conversation.refuse(HardError("INTERNAL_ERROR"))
-        else:
-            self.hang_up()
+        try:
+            if self._conversation is not None and self._conversation.state is RUNNING:
+                self._conversation.refuse(HardError("INTERNAL_ERROR"))
+            else:
+                self.hang_up()
+        except Exception:
+            _log.exception("connection %s cannot even be closed", self._name)
+            self.is_over = True
+            self._hang_up()
 
     def _take_protocol_header(self, data: bytes) -> int:
         if len(data) < _HEADER_BYTES:

@@ -290,7 +290,7 @@ amqp.connect(process.argv[2], (error, connection) => {
 
 
 def amqplib_folder():
-    """Where a node program finds amqplib: in $NODE_PATH, or among npm's global packages; None where it is not."""
+    """Where a node program finds amqplib: $NODE_PATH, or npm's global packages; None where it is not."""
     folders = os.environ.get("NODE_PATH", "").split(os.pathsep)
     if shutil.which("npm") is not None:
         folders.append(subprocess.run(["npm", "root", "-g"], capture_output=True, text=True).stdout.strip())
