@@ -61,12 +61,6 @@ class _Held:
         consumer = self.delivery.consumer
         return self.entry[0] if consumer is None else consumer
 
-    @property
-    def settling_order(self) -> tuple[bool, int, str]:
-        """The order in which a channel settles with its consumers: fetches first, then by tag."""
-        consumer = self.delivery.consumer
-        return (False, self.delivery.delivery_tag, "") if consumer is None else (True, 0, consumer.tag)
-
 
 class QuorumQueue(Queue):
     """A quorum queue.
@@ -83,7 +77,6 @@ class QuorumQueue(Queue):
         "_held",
         "_order",
         "_position",
-        "_rejoining",
         "_returns_first",
     )
     type = "quorum"
@@ -95,9 +88,7 @@ class QuorumQueue(Queue):
         self._order = QuorumOrder()
         self._held: dict[int, _Held] = {}
         self._position = 0
-        self._rejoining: list[Consumer] = []
-        """Consumers that were set aside and have credit again: they rejoin one by one."""
-        self._delivery_limit: int | None = None
+        self._delivery_limit: float | None = None
         self._returns_first = False
         """Whether what comes back is served first: only where there is a delivery limit."""
         self._expiring = False
@@ -143,7 +134,7 @@ class QuorumQueue(Queue):
         definitions = [policy.definition for policy in self.vhost.policies_of(self) if policy is not None]
         given: list[Any] = [each.get("delivery-limit") for each in definitions]
         given.append(self.arguments.get(args.DELIVERY_LIMIT))
-        limits = [int(each) for each in given if is_integer(each)]
+        limits = [each for each in given if is_integer(each) or isinstance(each, float)]
         limit = min(limits) if limits else rules.quorum_default_delivery_limit
         if limit is not None and limit < 0 and rules.quorum_negative_delivery_limit_is_none:
             # The greater of the two counts then, and only a negative one takes the limit away.
@@ -245,21 +236,8 @@ class QuorumQueue(Queue):
     # -- out
 
     def dispatch(self) -> None:
-        """Let consumers with new credit rejoin, one step each, and give ready messages out."""
-        rejoining, self._rejoining = self._rejoining, []
-        for consumer in rejoining:
-            self._rejoin(consumer)
-            self._step()
-        if not rejoining:
-            self._step()
-
-    def unpark(self, consumers: Iterable[Consumer]) -> None:
-        """Note who has credit again: `dispatch` lets them rejoin, in the order of their tags."""
-        self._rejoining = sorted(consumers, key=lambda each: each.tag)
-
-    def _rejoin(self, consumer: Consumer) -> None:
-        if consumer.parked_at and consumer.credit:
-            self.ring.rejoin(consumer)
+        """Give ready messages out."""
+        self._step()
 
     def _step(self) -> None:
         """Do what ends every step: expire, give out, look at the limit."""
@@ -341,46 +319,28 @@ class QuorumQueue(Queue):
         """Take deliveries back and give deliveries out.
 
         One that came back more often than the delivery limit allows is dead-lettered. Returned by a client,
-        messages go to the head where there is a delivery limit, and to the tail where there is none, step by
-        step; returned by the end of a channel, they always go to the head, all in one step.
+        messages go to the head where there is a delivery limit, and to the tail where there is none, a step
+        for each; returned by the end of a channel, they always go to the head, all in one step.
         """
-        self._rejoining = []
         if self.is_deleted:
             return
         back = [self._let_go(delivery) for delivery in deliveries]
-        if back and not back[0].channel.is_open:
+        if not back[0].channel.is_open:
             self._give_back(back)
-            self._step()
+        elif self._returns_first:
+            for held in back:
+                self._come_back(held.entry)
+        else:
+            for held in back:
+                position, message, returns = held.entry
+                self._order.put((position, message, returns + 1))
+                self._expiring = self._expiring or message[4] is not None
+                self._step()
             return
-        for group in _by_holder(back):
-            if self._returns_first:
-                self._return_to_head(group)
-            else:
-                self._return_to_tail(group)
-
-    def _return_to_head(self, group: list[_Held]) -> None:
-        for held in group:
-            self._come_back(held.entry)
-        consumer = group[0].delivery.consumer
-        if consumer is not None:
-            self._rejoin(consumer)
         self._step()
 
-    def _return_to_tail(self, group: list[_Held]) -> None:
-        consumer = group[0].delivery.consumer
-        if consumer is not None:
-            # The channel gave back the credit of all; here it comes back one by one.
-            consumer.credit -= len(group)
-        for held in group:
-            position, message, returns = held.entry
-            self._order.put((position, message, returns + 1))
-            if consumer is not None:
-                consumer.credit += 1
-                self._rejoin(consumer)
-            self._step()
-
     def _give_back(self, lost: list[_Held]) -> None:
-        """Take back what a channel that is gone held, consumer by consumer."""
+        """Take back what channels that are gone held, consumer by consumer."""
         if self.node.rules.quorum_consumers_go_by_tag:
             lost.sort(key=lambda held: held.delivery.consumer_tag or str(held.delivery.delivery_tag))
         else:
@@ -392,8 +352,9 @@ class QuorumQueue(Queue):
     def _come_back(self, entry: Entry) -> None:
         position, message, returns = entry
         limit = self._delivery_limit
-        if limit is None or returns < limit:
+        if limit is None or returns + 1 <= limit:
             self._order.put_back((position, message, returns + 1))
+            self._expiring = self._expiring or message[4] is not None
             return
         if self.node.trace is not None:
             self.node.trace.dropped(self, position, message, "delivery_limit")
@@ -403,10 +364,9 @@ class QuorumQueue(Queue):
         """Drop rejected deliveries: dead-letter them where the queue says so."""
         if self.is_deleted:
             return
-        for group in _by_holder([self._let_go(delivery) for delivery in deliveries]):
-            for held in group:
-                position, message, _ = held.entry
-                bury(self, message, "rejected", position)
+        for delivery in deliveries:
+            position, message, _ = self._let_go(delivery).entry
+            bury(self, message, "rejected", position)
 
     def _drop_head(self, reason: str) -> None:
         position, message, _ = self._order.take()
@@ -422,8 +382,7 @@ class QuorumQueue(Queue):
             self._drop_head("expired")
             head = self._order.head()
         if head is None:
-            # What is held may come back and expire then.
-            self._expiring = bool(self._held)
+            self._expiring = False
         if self._expiry_timer is None:
             self._expiry_timer = HeadTimer(self.node.clock, self._wake)
         self._expiry_timer.arm(None if head is None else head[4])
@@ -475,7 +434,6 @@ class QuorumQueue(Queue):
 
     def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
         """Come back with everything: what was held comes back when the node starts."""
-        self._rejoining = []
         self._full = False
 
     def stop(self) -> None:
@@ -508,21 +466,12 @@ class QuorumQueue(Queue):
         assert held == set(self._held), f"{self!r} and the channels disagree about who holds what"
         for position, each in self._held.items():
             assert each.entry[0] == each.delivery.position == position, f"{each!r} is filed under {position}"
-        assert not self._rejoining, f"{self!r} has left consumers aside"
         head = self._order.head()
         now_ns = self.node.clock.now_ns
         assert head is None or head[4] is None or head[4] > now_ns, f"{self!r} has an expired head"
         assert head is None or not self.ring.ready, f"{self!r} has a ready message and a ready consumer"
         above = is_above(self.settings, len(self._order), self._order.body_bytes)
         assert not above or self._rejects_publishes, f"{self!r} is above its limit"
-
-
-def _by_holder(held: list[_Held]) -> list[list[_Held]]:
-    """Group messages as a channel settles them, one consumer after the other."""
-    groups: dict[Any, list[_Held]] = {}
-    for each in sorted(held, key=lambda each: each.settling_order):
-        groups.setdefault(each.holder, []).append(each)
-    return list(groups.values())
 
 
 def _counted(message: Message, returns: int) -> Message:

@@ -82,7 +82,7 @@ class StreamQueue(Queue):
     the time of day; times never go back. A consumer that is not set aside has read all that it wants.
     """
 
-    __slots__ = ("_first", "_messages", "_readers", "_rejoining", "_times_ms")
+    __slots__ = ("_first", "_messages", "_readers", "_times_ms")
     type = "stream"
     is_shared = True
     ring: StreamRing
@@ -93,8 +93,6 @@ class StreamQueue(Queue):
         self._messages: list[Message] = []
         self._times_ms: list[int] = []
         self._readers: dict[Consumer, Reader] = {}
-        self._rejoining: list[Consumer] = []
-        """Consumers that were set aside and have credit again."""
         self.ring = StreamRing()
 
     # -- declaring
@@ -152,7 +150,7 @@ class StreamQueue(Queue):
             check_storable(message, rules)
         self._messages.append(stored(message, rules))
         self._times_ms.append(self._now_ms())
-        self._serve_all()
+        self.dispatch()
         return True
 
     def _now_ms(self) -> int:
@@ -182,21 +180,7 @@ class StreamQueue(Queue):
     # -- out
 
     def dispatch(self) -> None:
-        """Let consumers with new credit read on, or everybody."""
-        if not self._rejoining:
-            self._serve_all()
-        rejoining, self._rejoining = self._rejoining, []
-        for consumer in rejoining:
-            self.ring.rejoin(consumer)
-            self._serve(consumer)
-
-    def unpark(self, consumers: Iterable[Consumer]) -> None:
-        """Note who has credit again: `dispatch` lets them read on, in the order of their tags."""
-        self._rejoining = sorted(
-            (each for each in consumers if each.parked_at and each.credit), key=lambda each: each.tag
-        )
-
-    def _serve_all(self) -> None:
+        """Let everybody who has credit read on."""
         # Order matters: on one channel the last tag comes first. Source: ``streams/consumers-in-order``.
         for consumer in sorted(self.ring.ready, key=lambda each: each.tag, reverse=True):
             self._serve(consumer)
@@ -231,16 +215,15 @@ class StreamQueue(Queue):
         raise unsupported.for_stream(self, "basic.get")
 
     def requeue(self, deliveries: list[Delivery]) -> None:
-        """Do nothing but give credit back: see `discard`. The end of a channel is never refused."""
-        if deliveries[0].consumer is not None and deliveries[0].consumer.channel.is_open:
+        """Do nothing but let their consumer read on: see `discard`. The end of a channel is never refused."""
+        consumer = deliveries[0].consumer
+        if consumer is not None and consumer.channel.is_open:
             self.discard(deliveries)
             self.dispatch()
-        self._rejoining = []
 
     def discard(self, deliveries: list[Delivery]) -> None:
         """Do nothing: a stream keeps its messages. Raises HardError 540 where the rules refuse that."""
         if self.node.rules.stream_nack_is_refused:
-            self._rejoining = []
             raise unsupported.for_stream(self, "basic.nack and basic.reject")
 
     def purge(self) -> int:
@@ -292,7 +275,6 @@ class StreamQueue(Queue):
         """All links are dead: nobody consumes any more, and nobody is told."""
         self.ring = StreamRing()
         self._readers.clear()
-        self._rejoining = []
 
     def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
         """Come back with everything: all that is done is on disk at once."""
@@ -310,7 +292,6 @@ class StreamQueue(Queue):
         assert len(self._times_ms) == len(self._messages), f"{self!r} misses the time of a message"
         assert self._times_ms == sorted(self._times_ms), f"{self!r} has its times out of order"
         assert list(self._readers) == list(self.ring.all), f"{self!r} has a reader too many or too few"
-        assert not self._rejoining, f"{self!r} has left consumers aside"
         for consumer, reader in self._readers.items():
             assert bool(consumer.parked_at) == (not consumer.credit), (
                 f"{consumer!r} is set aside and has credit, or the reverse"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from mockbroker import BasicProperties, Broker
 from mockbroker.channel import Channel
 from mockbroker.core.queues.quorum_order import QuorumOrder
@@ -67,9 +67,10 @@ class Bench:
 
 
 @pytest.fixture(params=VERSIONS)
-def rules(request: pytest.FixtureRequest) -> Iterator[str]:
+def rules(request: pytest.FixtureRequest) -> str:
     """Both rule sets."""
-    yield request.param
+    version: str = request.param
+    return version
 
 
 def test_order_serves_two_urgent_messages_for_each_normal_one() -> None:
