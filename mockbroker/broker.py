@@ -100,8 +100,8 @@ class Broker:
             return self.enter(  # type: ignore[no-any-return]  # as declared
                 self.connect, username, password, virtual_host, client_properties, peer_host
             )
-        if not self.node.is_running:
-            raise ConnectionRefusedError("the broker is down")
+        if not self.node.accepts_client():
+            raise ConnectionRefusedError("the broker is down" if not self.node.is_running else "nobody listens")
         return Connection(
             self,
             username=username,

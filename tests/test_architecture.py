@@ -49,7 +49,7 @@ FLOORS = {
         "core.node",
     },
     "door": {"answers", "broker", "connection", "channel", "exceptions", "inbox"},
-    "outside": {"amqp", "admin", "sim", "teach", "testing", "pytest_plugin", "cli", "__main__"},
+    "outside": {"amqp", "admin", "sim", "teach", "testing", "pika", "cli", "__main__"},
 }
 FLOOR_ORDER = list(FLOORS)
 
@@ -102,9 +102,8 @@ BESIDE: dict[str, set[str]] = {
     "broker": {"exceptions", "inbox", "channel", "connection"},
     "amqp": {"admin"},
     "sim": {"amqp"},
-    "testing": {"amqp", "admin", "sim"},
-    "pytest_plugin": {"amqp", "admin", "sim", "testing"},
-    "cli": FLOORS["outside"] - {"cli", "__main__", "pytest_plugin"},
+    "testing": {"amqp", "admin", "sim", "pika"},
+    "cli": FLOORS["outside"] - {"cli", "__main__"},
     "__main__": {"cli"},
 }
 

@@ -206,6 +206,10 @@ class BrokerChannel(Declarations):
     def _enqueue(self, message: Message, queues: Iterable[Queue], mandatory: bool) -> bool:
         """Hand a routed message to its queues; return False when one of them refused it."""
         trace = self.node.trace
+        if self.confirming and self.node.nacks_due:
+            self.node.nacks_due -= 1
+            self._note_publish(message, (), False)
+            return False
         if trace is not None:
             trace.published(self, message, queues)
         accepted = routed = True
@@ -276,11 +280,12 @@ class BrokerChannel(Declarations):
         """
         if prefetch_size:
             raise refusals.not_implemented(f"prefetch_size!=0 ({prefetch_size})")
+        before = self.limiter
         if not global_:
             self.prefetch_count = prefetch_count
-            return replies.BASIC_QOS_OK
-        before = self.limiter
-        if not prefetch_count:
+        if (
+            not global_ or not prefetch_count
+        ):  # RabbitMQ differs: a window for each consumer lifts the shared one
             self.limiter = None
         elif before is None:
             self.limiter = Limiter(prefetch_count, len(self.unacked))
@@ -451,7 +456,7 @@ class BrokerChannel(Declarations):
             return
         deliveries = self._take(delivery_tag, multiple)
         if self.transaction is not None:
-            self.transaction.settlements.append((how, deliveries))
+            self.transaction.settle(how, deliveries)
             if self.watch is not None:
                 self.watch.settled()
             return
@@ -543,13 +548,18 @@ class BrokerChannel(Declarations):
             raise refusals.not_transactional()
         done, partial = self.transaction, False
         self._begin()
+        routed: list[tuple[Message, tuple[Queue, ...]]] = []
         for published, queues, mandatory in done.publishes:
             message = self._stamped(published)
             left = tuple(queue for queue in queues if not queue.is_deleted)
-            if mandatory and queues and not left and self.node.rules.lost_queue_fails_commit:
+            if left:
+                routed.append((message, left))
+            elif queues and self.node.rules.lost_queue_fails_commit:
                 partial = True
-                continue
-            partial = not self._enqueue(message, left, mandatory) or partial
+            else:
+                self._enqueue(message, (), mandatory)
+        for message, queues in routed:  # what comes back does so before anything is delivered
+            partial = not self._enqueue(message, queues, False) or partial
         for how, deliveries in done.settlements:
             self._settle(deliveries, how)
         self.node.disk.sync()

@@ -77,6 +77,10 @@ class Node(Administration):
         """Who is told of every change, None while nobody listens."""
         self.name = "rabbit@localhost"
         self.is_running = True
+        self.gate: Callable[[], bool] | None = None
+        """Asked before each client that knocks: a test's fault may keep clients out. None lets everybody in."""
+        self.nacks_due = 0
+        """How many publishes in confirm mode are refused next: a test's fault, none on its own."""
         self.connections: list[BrokerConnection] = []
         self.limits = Limits(self)
         self.fast_replies = FastReplies(self)
@@ -178,6 +182,10 @@ class Node(Administration):
         if username in self.loopback_users and not is_local(peer_host):
             raise refusals.login_refused(mechanism)
         return user
+
+    def accepts_client(self) -> bool:
+        """Whether a client that knocks now finds somebody listening. Asked once for each."""
+        return self.is_running and (self.gate is None or self.gate())
 
     def open_connection(
         self,

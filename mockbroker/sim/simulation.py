@@ -409,7 +409,7 @@ class Simulation:
     def _serve_broker(
         self, write: Callable[[bytes], object], hang_up: Callable[[], object], peer: tuple[str, int]
     ) -> Peer:
-        if not self.broker.node.is_running:
+        if not self.broker.node.accepts_client():
             raise ConnectionRefusedError(errno.ECONNREFUSED, "the broker is down")
         from mockbroker.amqp.session import Session  # noqa: PLC0415 - needs the extra `amqp`, and says so
 

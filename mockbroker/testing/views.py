@@ -101,6 +101,11 @@ class QueueView:
     # -- looking
 
     @property
+    def ready_count(self) -> int:
+        """How many messages are ready. Cost: O(1), unlike `ready`."""
+        return self._queue.ready_count
+
+    @property
     def ready(self) -> tuple[QueuedMessage, ...]:
         """The messages that wait, in the order in which they would be delivered."""
         now_ns = self._broker.clock.now_ns
@@ -171,9 +176,6 @@ class QueueView:
     def peek(self, count: int = 1) -> tuple[QueuedMessage, ...]:
         """Return the first `count` ready messages, and leave them where they are."""
         return self.ready[:count]
-
-    def __len__(self) -> int:
-        return self._queue.ready_count
 
     # -- the back door
 
