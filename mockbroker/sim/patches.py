@@ -106,6 +106,7 @@ def _attributes() -> list[tuple[Any, str, Any]]:
     for name, replacement in (("PollSelector", polls.make_poll), ("EpollSelector", polls.make_epoll)):
         if hasattr(selectors, name):
             table.append((getattr(selectors, name), "_selector_cls", staticmethod(replacement)))
+            table.append((getattr(selectors, name), "select", polls.SELECTS[name]))
     return table
 
 

@@ -14,14 +14,15 @@ from __future__ import annotations
 import errno
 import os
 import select
+import selectors
 from typing import TYPE_CHECKING, Any
 
-from mockbroker.clock import to_ns
+from mockbroker.clock import MS, NS, to_ns
 from mockbroker.sim.baton import Strand, current
 from mockbroker.sim.network import native_events
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from mockbroker.sim.network import Link
 
@@ -30,7 +31,6 @@ _real_select = select.select
 _real_poll = select.poll
 _real_epoll = getattr(select, "epoll", None)
 
-_MILLISECOND_NS = 1_000_000
 _READ = select.POLLIN | select.POLLPRI
 _FAILED = select.POLLERR | select.POLLHUP
 
@@ -122,11 +122,26 @@ def virtual_select(
     return readers, writers, others
 
 
-class VirtualPoll:
-    """`select.poll()` in a simulated thread."""
+class _Exact:
+    """A poll object that can be told the time-out that its caller had in mind, before it was rounded up."""
 
     def __init__(self) -> None:
         self._masks: dict[int, int] = {}
+        self._exact_ns: int | None = None
+
+    def mean(self, timeout_s: float) -> None:
+        """Let the next `poll` wait exactly so long."""
+        self._exact_ns = to_ns(float(timeout_s))
+
+    def _timeout_ns(self, timeout: float | None, unit_ns: int) -> int | None:
+        exact_ns, self._exact_ns = self._exact_ns, None
+        if exact_ns is not None:
+            return exact_ns
+        return None if timeout is None or timeout < 0 else round(timeout * unit_ns)
+
+
+class VirtualPoll(_Exact):
+    """`select.poll()` in a simulated thread."""
 
     def register(self, fd: Any, eventmask: int = _READ | select.POLLOUT) -> None:
         self._masks[_fd_of(fd)] = eventmask
@@ -143,16 +158,14 @@ class VirtualPoll:
     def poll(self, timeout: float | None = None) -> list[tuple[int, int]]:
         """Wait `timeout` milliseconds; None or a negative number is for ever."""
         strand = _strand_of_this_thread()
-        forever = timeout is None or timeout < 0
-        timeout_ns = None if timeout is None or forever else round(timeout * _MILLISECOND_NS)
-        return wait_ready(strand, self._masks, timeout_ns)
+        return wait_ready(strand, self._masks, self._timeout_ns(timeout, MS))
 
 
-class VirtualEpoll:
+class VirtualEpoll(_Exact):
     """`select.epoll()` in a simulated thread."""
 
     def __init__(self, sizehint: int = -1, flags: int = 0) -> None:
-        self._masks: dict[int, int] = {}
+        super().__init__()
         # A descriptor of its own, since programs may ask for it. Nothing ever happens on it.
         self._fd = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
@@ -193,8 +206,7 @@ class VirtualEpoll:
         # epoll(7): a descriptor that is closed leaves all sets. Nobody tells us, so look before each wait.
         for fd in [fd for fd in self._masks if fd not in strand.task.network.links and not _is_open(fd)]:
             del self._masks[fd]
-        forever = timeout is None or timeout < 0
-        ready = wait_ready(strand, self._masks, None if timeout is None or forever else to_ns(float(timeout)))
+        ready = wait_ready(strand, self._masks, self._timeout_ns(timeout, NS))
         return ready if maxevents < 0 else ready[:maxevents]
 
     def _check_open(self) -> None:
@@ -248,3 +260,27 @@ def make_epoll(sizehint: int = -1, flags: int = 0) -> Any:
 
 
 make_epoll.fromfd = getattr(_real_epoll, "fromfd", None)  # type: ignore[attr-defined]  # the class method programs may look for
+
+
+def _select_exactly(real: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
+    """Return a selector's `select` that waits exactly as long as it is told.
+
+    The stock one rounds up to what the system can do, whole milliseconds, so that `asyncio.sleep(0.1)` may
+    take 0.101 s.
+    """
+
+    def select_exactly(selector: Any, timeout: float | None = None) -> list[Any]:
+        poll = selector._selector
+        if isinstance(poll, _Exact) and timeout is not None and timeout > 0:
+            poll.mean(timeout)
+        return real(selector, timeout)
+
+    return select_exactly
+
+
+SELECTS = {
+    name: _select_exactly(getattr(selectors, name).select)
+    for name in ("PollSelector", "EpollSelector")
+    if hasattr(selectors, name)
+}
+"""What takes the place of the `select` of the standard library's selectors, by the name of their class."""

@@ -129,6 +129,39 @@ def test_asyncio_signal_handlers_are_the_programs_own():
         assert (sim.console("A").lines, task.exit_code) == ([(2.0, "stopped in good order")], 0)
 
 
+def test_asyncio_sleeps_exactly():
+    async def main():
+        for _ in range(10):
+            await asyncio.sleep(0.1)
+        print("a second")
+
+    with Simulation() as sim:
+        sim.spawn(run_async, main, name="A")
+        sim.run()
+        assert sim.console("A").lines == [(1.0, "a second")]
+
+
+def test_a_busy_loop_of_process_data_events_does_not_stop_time():
+    def program():
+        import pika
+
+        connection = pika.BlockingConnection(pika.URLParameters(URL))
+        channel = connection.channel()
+        channel.queue_declare("q")
+        received = []
+        channel.basic_consume("q", lambda *arguments: received.append(arguments[-1]), auto_ack=True)
+        while not received:
+            connection.process_data_events(time_limit=0)
+        print(received)
+
+    with Simulation() as sim:
+        sim.spawn(program, name="B")
+        sim.run(until=0.5)
+        sim.broker.connect().channel().basic_publish("", "q", b"x")
+        sim.run(until=1)
+        assert str(sim.console("B")) == "[b'x']\n"
+
+
 def select_connection_program():
     import pika
 
