@@ -72,6 +72,13 @@ class CaughtAsPikas(MockbrokerError):
         return super().__new__(cls, *args)
 
 
+def shortened(text: str) -> str:
+    """Fit a reply text into a short string as RabbitMQ does: above 255 bytes it ends in three dots."""
+    if len(text) < 64 or len(text.encode()) <= 255:
+        return text
+    return text.encode()[:252].decode("utf-8", "ignore") + "..."
+
+
 class AMQPError(MockbrokerError):
     """A method that the broker refuses.
 
@@ -81,7 +88,7 @@ class AMQPError(MockbrokerError):
 
     def __init__(self, code: str, text: str = "") -> None:
         self.reply_code = REPLY_CODES[code]
-        self.reply_text = f"{code} - {text}" if text else code
+        self.reply_text = shortened(f"{code} - {text}" if text else code)
         super().__init__(self.reply_code, self.reply_text)
 
     def __str__(self) -> str:

@@ -40,6 +40,9 @@ class Rules:
     topic_permissions_cover_copies: bool
     # exchanges
     unknown_exchange_type_closes_connection: bool
+    # texts
+    bytes_are_shown_as_latin1: bool
+    decimals_kill: bool
     headers_numbers_are_one: bool
     # queues
     arguments_of_every_queue_type: tuple[str, ...]
@@ -95,6 +98,8 @@ class _RabbitMQ310(Rules):
     vhosts_have_default_queue_type = False
     odd_delivery_mode_is_refused = True
     unknown_exchange_type_closes_connection = True
+    bytes_are_shown_as_latin1 = False
+    decimals_kill = True
     bad_master_locator_is_internal_error = True
     default_queue_type_in_equivalence = False
     trusts_published_deaths = True
@@ -147,6 +152,8 @@ class _RabbitMQ40(Rules):
     vhosts_have_default_queue_type = True
     odd_delivery_mode_is_refused = False
     unknown_exchange_type_closes_connection = False
+    bytes_are_shown_as_latin1 = True
+    decimals_kill = False
     bad_master_locator_is_internal_error = False
     default_queue_type_in_equivalence = True
     trusts_published_deaths = False

@@ -319,7 +319,7 @@ def check_same_queue_arguments(
         elif arguments.get(QUEUE_TYPE) == "classic":
             del arguments[QUEUE_TYPE]
     compared = {"quorum": _QUORUM, "stream": _STREAM}.get(queue_type_of(current), tuple(_QUEUE_CHECKS))
-    check_same_arguments("queue", name, vhost, current, received, compared)
+    check_same_arguments("queue", name, vhost, current, received, compared, rules)
 
 
 def check_same_arguments(
@@ -329,6 +329,7 @@ def check_same_arguments(
     current: dict[str, Any],
     received: dict[str, Any],
     names: Iterable[str],
+    rules: Rules,
 ) -> None:
     """Refuse a redeclaration where one of the arguments called `names` differs: SoftError 406."""
     for argument in names:
@@ -339,14 +340,14 @@ def check_same_arguments(
         if is_there and was_there:
             if _same_value(old, new):
                 continue
-            raise refusals.inequivalent_values(argument, kind, name, vhost, new, old)
+            raise refusals.inequivalent_values(argument, kind, name, vhost, new, old, rules)
         raise refusals.inequivalent(
             argument,
             kind,
             name,
             vhost,
-            refusals.described(new, present=is_there),
-            refusals.described(old, present=was_there),
+            refusals.described(new, rules, present=is_there),
+            refusals.described(old, rules, present=was_there),
         )
 
 
@@ -365,6 +366,8 @@ def exchange_argument(
     if argument not in arguments:
         return None
     value = arguments[argument]
+    if isinstance(value, LongString):
+        return value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
         raise refusals.invalid_argument_type(argument, kind, name, vhost, value)
     return value

@@ -209,10 +209,11 @@ def _insert_by_priority(order: Any, consumer: Consumer) -> None:
 class Limiter:
     """The prefetch window that all consumers of a channel share (basic.qos with global).
 
-    `in_flight` counts deliveries to consumers that must be acknowledged, not what basic.get fetched; a
-    channel that turns the limit on starts with all that is unacknowledged, fetched messages included, as
-    RabbitMQ does. `suspended` has the queues that wanted to deliver and could not: they stay suspended, for
-    auto-ack consumers of the channel too, until the window opens.
+    `in_flight` counts deliveries to consumers that must be acknowledged, not what basic.get fetched; a shut
+    window holds auto-ack consumers back too, though they do not fill it; a channel that turns the limit on
+    starts with all that is unacknowledged, fetched messages included, as RabbitMQ does. `suspended` has the
+    queues that wanted to deliver and could not: they stay suspended, for auto-ack consumers of the channel
+    too, until the window opens.
     """
 
     __slots__ = ("in_flight", "limit", "suspended")
@@ -226,7 +227,7 @@ class Limiter:
         """Whether the window lets one more message out; remembers the queue when it does not."""
         if consumer.queue in self.suspended:
             return False
-        if consumer.ack_required and self.in_flight >= self.limit:
+        if self.in_flight >= self.limit:
             self.suspended[consumer.queue] = None
             return False
         return True

@@ -8,8 +8,8 @@ Read next: ``errors.py``, ``core/vhost.py``.
 
 from __future__ import annotations
 
-from mockbroker.errors import HardError, SoftError
-from mockbroker.values import type_name
+from mockbroker.errors import AMQPError, HardError, SoftError
+from mockbroker.values import Decimal, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,13 +134,41 @@ def limit_reached(text: str) -> HardError:
 # -- declarations
 
 
-def shown(value: Any) -> str:
-    """Show a table value as RabbitMQ's texts do."""
+def shown(value: Any, rules: Rules) -> str:
+    """Show a table value as RabbitMQ's texts do: as Erlang prints it, strings bare."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes):
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            return (
+                value.decode("latin-1")
+                if rules.bytes_are_shown_as_latin1
+                else value.decode("utf-8", "replace")
+            )
+    return _printed(value)
+
+
+def _printed(value: Any) -> str:
+    """Print a table value as an Erlang term."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return str(value)
+    if value is None:
+        return "undefined"
+    if isinstance(value, float):
+        text = repr(float(value)).replace("e+", "e")
+        return text if "." in text else text.replace("e", ".0e")
+    if isinstance(value, Decimal):
+        return f"{{{value.scale},{value.unscaled}}}"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, list):
+        return f"[{','.join(f'{{{type_name(item)},{_printed(item)}}}' for item in value)}]"
+    if isinstance(value, dict):
+        pairs = (f'{{<<"{name}">>,{type_name(item)},{_printed(item)}}}' for name, item in value.items())
+        return f"[{','.join(pairs)}]"
+    return f'<<"{value.decode("latin-1") if isinstance(value, bytes) else value}">>'
 
 
 def term(value: Any) -> str:
@@ -161,15 +189,18 @@ def inequivalent(what: str, kind: str, name: str, vhost: str, received: Any, cur
 
 
 def inequivalent_values(
-    what: str, kind: str, name: str, vhost: str, received: Any, current: Any
-) -> SoftError:
-    """406: redeclared with another value, both of which are there."""
-    return inequivalent(what, kind, name, vhost, f"'{shown(received)}'", f"'{shown(current)}'")
+    what: str, kind: str, name: str, vhost: str, received: Any, current: Any, rules: Rules
+) -> AMQPError:
+    """406: redeclared with another value, both of which are there. A decimal kills a process of 3.10: 541."""
+    if rules.decimals_kill and (isinstance(received, Decimal) or isinstance(current, Decimal)):
+        return internal_error()
+    texts = ["none" if value is None else f"'{shown(value, rules)}'" for value in (received, current)]
+    return inequivalent(what, kind, name, vhost, *texts)
 
 
-def described(value: Any, *, present: bool) -> str:
+def described(value: Any, rules: Rules, *, present: bool) -> str:
     """Describe an argument's value beside one that is absent: ``none`` or its value and type."""
-    return f"the value '{shown(value)}' of type '{type_name(value)}'" if present else "none"
+    return f"the value '{shown(value, rules)}' of type '{type_name(value)}'" if present else "none"
 
 
 def invalid_argument(argument: str, name: str, vhost: str, reason: str, kind: str = "queue") -> SoftError:
@@ -217,7 +248,7 @@ def bad_match_type(value: Any) -> SoftError:
     """406: x-match of a headers binding is not a string."""
     return SoftError(
         "PRECONDITION_FAILED",
-        f"Invalid x-match field type {type_name(value)} (value {shown(value)}); expected longstr",
+        f"Invalid x-match field type {type_name(value)} (value {_printed(value)}); expected longstr",
     )
 
 

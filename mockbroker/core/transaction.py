@@ -27,6 +27,14 @@ class Transaction:
         self.publishes: list[Publish] = []
         self.settlements: list[Settlement] = []
 
+    def settle(self, how: str, deliveries: list[Delivery]) -> None:
+        """Add a settlement; one like the last joins it, for they are told to the queues together."""
+        if self.settlements and self.settlements[-1][0] == how:
+            together = [*self.settlements[-1][1], *deliveries]
+            self.settlements[-1] = (how, sorted(together, key=lambda each: each.delivery_tag))
+        else:
+            self.settlements.append((how, deliveries))
+
     @property
     def deliveries(self) -> list[Delivery]:
         """The deliveries that are settled only at commit."""

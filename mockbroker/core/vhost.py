@@ -34,6 +34,7 @@ PREDECLARED = {
     "amq.fanout": "fanout",
     "amq.headers": "headers",
     "amq.match": "headers",
+    "amq.rabbitmq.trace": "topic",
     "amq.topic": "topic",
 }
 """The exchanges that every virtual host has. Source: recorded scenario
@@ -101,7 +102,8 @@ class VHost:
         self._linked: dict[Exchange, None] = {}
         """Exchanges whose routes lead through other exchanges: any change may change them."""
         for exchange_name, kind in PREDECLARED.items():
-            self._add_exchange(exchange_name, kind, durable=True)
+            internal = exchange_name == "amq.rabbitmq.trace"  # the firehose; only the server publishes there
+            self._add_exchange(exchange_name, kind, durable=True, internal=internal)
 
     # -- exchanges
 
@@ -165,9 +167,13 @@ class VHost:
         ):
             current = getattr(there, what)
             if received != current:
-                raise refusals.inequivalent_values(what, "exchange", there.name, self.name, received, current)
+                raise refusals.inequivalent_values(
+                    what, "exchange", there.name, self.name, received, current, self.node.rules
+                )
         names = (args.ALTERNATE_EXCHANGE,)
-        args.check_same_arguments("exchange", there.name, self.name, there.arguments, arguments, names)
+        args.check_same_arguments(
+            "exchange", there.name, self.name, there.arguments, arguments, names, self.node.rules
+        )
 
     def delete_exchange(self, name: str, *, if_unused: bool) -> None:
         """Delete an exchange and its bindings; one that is not there is no error.
@@ -270,7 +276,9 @@ class VHost:
         for what, received in (("durable", durable), ("auto_delete", auto_delete)):
             current = getattr(queue, what)
             if received != current:
-                raise refusals.inequivalent_values(what, "queue", queue.name, self.name, received, current)
+                raise refusals.inequivalent_values(
+                    what, "queue", queue.name, self.name, received, current, self.node.rules
+                )
         plain = not durable or exclusive_to is not None or auto_delete
         arguments = self._with_default_type(arguments, plain=plain)
         args.check_same_queue_arguments(queue.name, self.name, queue.arguments, arguments, self.node.rules)

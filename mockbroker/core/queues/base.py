@@ -243,7 +243,9 @@ class Queue:
         self.is_deleted = True
         self.plain = False
         self.lease.stop()
-        for consumer in list(self.ring.all):
+        # A channel tells its consumers in the order of their tags: recorded
+        # consumer-cancel/cancel-notifications-by-tag.
+        for consumer in sorted(self.ring.all, key=lambda each: each.tag):
             self.ring.remove(consumer)
             consumer.channel.consumer_lost(consumer)
         self.consumer_in_exclusive_use = None

@@ -116,6 +116,14 @@ class ClassicQueue(Queue):
         self.ready.append(message)
         return position
 
+    def _is_last(self, position: int) -> bool:
+        """Whether the message that came last, at `position`, is still there."""
+        return position >= self._head
+
+    def _remove_last(self, message: Message) -> None:
+        """Take the message out that came last."""
+        self.ready.pop()
+
     def _take(self) -> tuple[int, Message, bool]:
         """Take the head: position, message, redelivered."""
         if self._returned.entries:
@@ -162,11 +170,23 @@ class ClassicQueue(Queue):
         if self.ring.ready:
             # Not `dispatch`: a message that expires at once is still offered to a consumer that is ready.
             self._deliver()
+        if settings.message_ttl_ms == 0 and settings.dead_letter_exchange is None and self._is_last(position):
+            # RabbitMQ differs: without a dead-letter exchange such a message is dropped wherever it stands.
+            self._withdraw(position, message)
         if settings.drops_head:
             self._drop_excess()
         if self._expiring:
             self.expire()
         return True
+
+    def _withdraw(self, position: int, message: Message) -> None:
+        """Drop the message that came last: nobody was there to take it at once."""
+        self._remove_last(message)
+        if self._counts_bytes:
+            self.ready_bytes -= len(message[2])
+        self._left(position, message)
+        if self.node.trace is not None:
+            self.node.trace.dropped(self, position, message, "expired")
 
     def _with_expiry(self, message: Message) -> Message:
         expires_ns = earliest_ns(self.node.clock.now_ns, self.settings.message_ttl_ms, message[4])

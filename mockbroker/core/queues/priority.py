@@ -98,6 +98,13 @@ class PriorityQueue(ClassicQueue):
         self._set_count(self._count + 1)
         return position
 
+    def _is_last(self, position: int) -> bool:
+        return any(line.fresh and line.fresh[-1][0] == position for line in self._lines.values())
+
+    def _remove_last(self, message: Message) -> None:
+        self._line(self._priority(message)).fresh.pop()
+        self._set_count(self._count - 1)
+
     def _set_count(self, count: int) -> None:
         self._count = count
         self.ready = count  # what the dispatch loop asks: is anything ready?
