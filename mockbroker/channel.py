@@ -122,10 +122,12 @@ class Channel:
         """The broker has closed the channel of its own accord: who waits on it is told."""
         self._close_reason = exceptions.ChannelClosedByBroker(error.reply_code, error.reply_text)
 
-    def check_open(self) -> None:
-        """Raise why the channel is closed, if it is: for those who wait on it."""
-        if not self._core.is_open:
-            raise self._close_reason or self.connection.close_reason or self._wrong_state()
+    def _check_not_closed(self) -> None:
+        """Raise what has closed the channel, unless that was the program: for those who wait on it."""
+        reason = self._close_reason or self.connection.close_reason
+        by_program = (exceptions.ChannelClosedByClient, exceptions.ConnectionClosedByClient)
+        if not self._core.is_open and reason is not None and not isinstance(reason, by_program):
+            raise reason
 
     # -- publishing
 
@@ -185,6 +187,7 @@ class Channel:
     def _await_confirm(self) -> None:
         sink = self._sink
         self.connection.await_unblocked()
+        self._check_not_closed()
         self._node.input_drained()
         returned, sink.returned_messages = sink.returned_messages, []
         nacked, sink.nacked_tags = sink.nacked_tags, []
@@ -278,7 +281,7 @@ class Channel:
         self._call(self._core.basic_cancel, consumer_tag)
         if consumer is None:
             return []
-        unseen = _unseen(self._inbox.entries, consumer)
+        unseen = self._inbox.unseen(consumer)
         consumer.context = None
         if not consumer.ack_required:
             return [(each, properties_of(each.message), each.message[2]) for each in unseen]
@@ -311,13 +314,14 @@ class Channel:
         Raises `WouldBlockForever` when nothing that is scheduled anywhere could end it, `ReentrancyError`
         inside a callback, and what closed the channel, if something did.
         """
-        self.check_open()
+        if not self._core.is_open:
+            raise self._wrong_state()
         self._broker.wait(
             lambda: not self._core.consumers or not self._core.is_open,
             None,
             f"start_consuming of channel {self.channel_number} waits for messages",
         )
-        self.check_open()
+        self._check_not_closed()
 
     def stop_consuming(self, consumer_tag: str | None = None) -> None:
         """Cancel one consumer, or all of this channel."""
@@ -332,6 +336,7 @@ class Channel:
         exclusive: bool = False,
         arguments: dict[str, Any] | None = None,
         inactivity_timeout: float | None = None,
+        consumer_tag: str | None = None,
     ) -> Iterator[Fetched]:
         """Iterate over the queue's messages: (method, properties, body).
 
@@ -342,7 +347,7 @@ class Channel:
         key = (queue, bool(auto_ack), bool(exclusive))
         if generator is None:
             generator = _Generator(key)
-            generator.tag = self._consume(queue, generator.put, auto_ack, exclusive, None, arguments)
+            generator.tag = self._consume(queue, generator.put, auto_ack, exclusive, consumer_tag, arguments)
             self._generator = generator
         elif generator.key != key:
             raise ValueError(
@@ -361,8 +366,10 @@ class Channel:
                     deadline_ns,
                     f"consume({generator.key[0]!r}) waits for a message",
                 )
-                self.check_open()
-            if generator.waiting:
+            self._check_not_closed()
+            if not self._core.is_open:
+                self._generator = None
+            elif generator.waiting:
                 yield generator.waiting.popleft()
             elif generator.is_cancelled:
                 self._generator = None
@@ -635,17 +642,3 @@ def checked_callable(what: str, callback: Any) -> Any:
     if not callable(callback):
         raise TypeError(f"{what} must be callable, not {callback!r}")
     return callback
-
-
-def _unseen(entries: deque[Any], consumer: Any) -> list[Delivery]:
-    """The deliveries to a consumer that are still in the inbox; a run is emptied. Cost: the size of the
-    inbox."""
-    unseen = []
-    for entry in entries:
-        if getattr(entry, "consumer", None) is consumer:
-            if isinstance(entry, Delivery):
-                unseen.append(entry)
-            else:
-                while entry.messages:
-                    unseen.append(entry.take())
-    return unseen

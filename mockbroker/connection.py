@@ -190,7 +190,8 @@ class Connection:
             broker.enter(self.process_data_events, time_limit)
             return
         broker.check_not_serving("process_data_events")
-        self.check_alive()
+        self._check_not_lost()
+        self._check_open()
         before = self.inbox.served
         broker.serve(self.inbox)
         if self.inbox.served == before and time_limit != 0:
@@ -202,7 +203,7 @@ class Connection:
                 deadline_ns,
                 "process_data_events waits for something to arrive",
             )
-        self.check_alive()
+        self._check_not_lost()
 
     def sleep(self, duration: float) -> None:
         """Let `duration` virtual seconds pass, serving everybody."""
@@ -210,14 +211,16 @@ class Connection:
             self.broker.enter(self.sleep, duration)
             return
         deadline_ns = self.broker.clock.now_ns + _checked_ns("duration", duration)
-        self.check_alive()
+        self._check_not_lost()
+        self._check_open()
         self.broker.wait(lambda: not self.is_open, deadline_ns, "sleep")
-        self.check_alive()
+        self._check_not_lost()
 
-    def check_alive(self) -> None:
-        """Raise why the connection is closed, if it is: for those who wait on it."""
-        if not self.is_open:
-            raise self.close_reason or exceptions.ConnectionWrongStateError("Connection is closed.")
+    def _check_not_lost(self) -> None:
+        """Raise what has closed the connection, unless that was the program: for those who wait on it."""
+        by_program = isinstance(self.close_reason, exceptions.ConnectionClosedByClient)
+        if not self.is_open and self.close_reason is not None and not by_program:
+            raise self.close_reason
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:
         """Call `callback(*args)` in `delay` virtual seconds, unless this connection has ended by then.

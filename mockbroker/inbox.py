@@ -53,10 +53,12 @@ class Inbox:
     connection served out of turn: those tokens are passed over when they come up.
     """
 
-    __slots__ = ("_order", "_served_early", "entries", "served")
+    __slots__ = ("_order", "_served_early", "entries", "running", "served")
 
     def __init__(self, order: deque[Inbox]) -> None:
         self.entries: deque[Any] = deque()
+        self.running: Run | None = None
+        """The run that is being served: what is left of it is in no other place."""
         self.served = 0
         """How many entries the client has seen."""
         self._order = order
@@ -83,6 +85,22 @@ class Inbox:
             self._served_early -= 1
             return True
         return False
+
+    def unseen(self, consumer: Consumer) -> list[Delivery]:
+        """Return the deliveries to `consumer` that wait here; a run is emptied.
+
+        Cost: the size of the inbox.
+        """
+        waiting = [] if self.running is None else [self.running]
+        unseen: list[Delivery] = []
+        for entry in (*waiting, *self.entries):
+            if getattr(entry, "consumer", None) is consumer:
+                if isinstance(entry, Delivery):
+                    unseen.append(entry)
+                else:
+                    while entry.messages:
+                        unseen.append(entry.take())
+        return unseen
 
     def clear(self) -> None:
         """Throw everything away: nobody is there to see it."""
@@ -139,11 +157,12 @@ class Server:
     `is_serving` is true while a callback runs.
     """
 
-    __slots__ = ("is_serving", "order", "served", "shield")
+    __slots__ = ("_calls", "is_serving", "order", "served", "shield")
 
     def __init__(self) -> None:
         self.order: deque[Inbox] = deque()
         self.is_serving = False
+        self._calls = 0
         self.served = 0
         """How many deliveries have been served in all."""
         self.shield: Callable[..., None] | None = None
@@ -155,7 +174,7 @@ class Server:
         Raises `LivelockError` above `max_deliveries`.
         """
         order = self.order
-        served = 0
+        served = self._calls = 0
         self.is_serving = True
         try:
             while order:
@@ -170,7 +189,7 @@ class Server:
 
     def serve_one(self, inbox: Inbox, max_deliveries: int) -> int:
         """Serve one inbox out of turn until it is empty; return the number of deliveries."""
-        served = 0
+        served = self._calls = 0
         self.is_serving = True
         try:
             while inbox.entries:
@@ -192,12 +211,19 @@ class Server:
                 return 0
             if allowed < 1:
                 inbox.put_back(entry)
-                raise _livelock(entry)
+                raise _livelock(consumer, entry.message)
             self._call_back(entry)
             return 1
         if kind is Run:
             return self._serve_run(inbox, entry, allowed)
         function, args = entry
+        self._calls += 1
+        if self._calls > MAX_DELIVERIES:
+            inbox.put_back(entry)
+            raise LivelockError(
+                f"this instant does not end: more than {MAX_DELIVERIES} callbacks have been served, and no "
+                "time passes. Does a callback of add_callback_threadsafe add itself again?"
+            )
         if self.shield is None:
             function(*args)
         else:
@@ -207,16 +233,19 @@ class Server:
     def _serve_run(self, inbox: Inbox, run: Run, allowed: int) -> int:
         consumer, messages = run.consumer, run.messages
         served = 0
+        inbox.running = run
         try:
             while messages and consumer.context is not None and consumer.channel.is_open:
                 if served == allowed:
-                    raise _livelock(run.take())
+                    raise _livelock(consumer, messages[0])
                 served += 1
                 self._call_back(run.take())
         except BaseException:
             if messages and consumer.context is not None and consumer.channel.is_open:
                 inbox.put_back(run)
             raise
+        finally:
+            inbox.running = None
         return served
 
     def _call_back(self, delivery: Delivery) -> None:
@@ -230,9 +259,9 @@ class Server:
             self.shield(callback, channel, delivery, properties_of(message), message[2])
 
 
-def _livelock(delivery: Delivery) -> LivelockError:
+def _livelock(consumer: Consumer, message: Message) -> LivelockError:
     return LivelockError(
-        f"this instant does not end: queue {delivery.queue.name!r} has delivered {delivery.message[2]!r} "
-        f"to consumer {delivery.consumer_tag!r}, once more than max_deliveries allows. "
+        f"this instant does not end: queue {consumer.queue.name!r} has delivered {message[2]!r} "
+        f"to consumer {consumer.tag!r}, once more than max_deliveries allows. "
         "Does a callback requeue what it gets, or publish to the queue that it consumes?"
     )
