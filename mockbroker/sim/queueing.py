@@ -26,12 +26,10 @@ from mockbroker.sim.simulation import Simulation
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_BATCHES: Final = 20
-_STANDARD_ERRORS: Final = 3.0
-"""Half the width of a confidence interval.
-
-Of 20 batches' mean, that covers more than 99 % (Student's t with 19 degrees).
-"""
+_BATCHES: Final = 10
+"""Waiting times in a row depend on each other, the means of few long batches hardly."""
+_STANDARD_ERRORS: Final = 3.25
+"""Half the width of the confidence interval: 99 % by Student's t with 9 degrees of freedom."""
 
 
 class Measurement(NamedTuple):

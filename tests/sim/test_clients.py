@@ -156,9 +156,9 @@ def test_a_busy_loop_of_process_data_events_does_not_stop_time():
 
     with Simulation() as sim:
         sim.spawn(program, name="B")
-        sim.run(until=0.5)
+        sim.run(until=0.02)
         sim.broker.connect().channel().basic_publish("", "q", b"x")
-        sim.run(until=1)
+        sim.run(until=0.03)
         assert str(sim.console("B")) == "[b'x']\n"
 
 

@@ -91,7 +91,7 @@ def test_hypothesis_shrinks_a_failing_schedule_to_the_choices_that_matter():
             return sim.shared["order"] == ["c", "b", "a"]
 
     found = find(
-        schedules(decisions=20), fails, settings=settings(derandomize=True, database=None, max_examples=2000)
+        schedules(decisions=20), fails, settings=settings(derandomize=True, database=None, max_examples=1000)
     )
     assert len(found.choices) == 2
     assert eval(repr(found)) == found

@@ -56,5 +56,5 @@ def test_exploring_finds_the_race_and_passes_the_fix():
     report = example.find(example.mistake)
     assert not report.ok
     assert "preempt='lines'" in report.failures[0].replay
-    fixed = example.find(example.fix, schedules=40)
+    fixed = example.find(example.fix, schedules=20)
     assert fixed.ok, str(fixed)
