@@ -101,7 +101,7 @@ class Broker:
                 self.connect, username, password, virtual_host, client_properties, peer_host
             )
         if not self.node.accepts_client():
-            raise ConnectionRefusedError("the broker is down" if not self.node.is_running else "nobody listens")
+            raise ConnectionRefusedError("nobody listens" if self.node.is_running else "the broker is down")
         return Connection(
             self,
             username=username,

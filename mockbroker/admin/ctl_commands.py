@@ -336,15 +336,33 @@ def _close_connection(invocation: Invocation) -> None:
         invocation.node.force_close(connection, explanation)
 
 
+_ALARMS = {"disk": "Free disk space alarm on node {}", "memory": "Memory alarm on node {}"}
+
+
+def _gigabytes(count: int) -> str:
+    return f"{round(count / 1_000_000_000, 4)} gb"
+
+
+def _descriptor_lines(node: Node) -> list[str]:
+    """Each connection takes a file descriptor; nothing else of the model does."""
+    used = f"{len(node.connections)}, limit: {node.most_connections}"
+    return [f"Total: {used}", *([f"Sockets: {used}"] if node.rules.name == "rabbitmq-3.10" else [])]
+
+
 def _status(invocation: Invocation) -> None:
     node = invocation.node
     sections = {
         "Runtime": [
             f"Uptime (seconds): {node.clock.now:.0f}",
             f"RabbitMQ version: {node.rules.version}",
-            "Node name: rabbit@localhost",
+            f"Node name: {node.name}",
         ],
-        "Alarms": [f"{resource} alarm" for resource in sorted(node.alarms)] or ["(none)"],
+        "Alarms": [_ALARMS[resource].format(node.name) for resource in sorted(node.alarms)] or ["(none)"],
+        "File Descriptors": _descriptor_lines(node),
+        "Free Disk Space": [
+            f"Low free disk space watermark: {_gigabytes(node.disk_free_limit_bytes)}",
+            f"Free disk space: {_gigabytes(node.disk_free_bytes)}",
+        ],
         "Totals": [
             f"Connection count: {len(node.connections)}",
             f"Queue count: {sum(len(vhost.queues) for vhost in node.vhosts.values())}",

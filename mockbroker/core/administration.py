@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 ALARMS = ("disk", "memory")
 """The resources that a node can be low on."""
 
+DISK_FREE_BYTES = 50_000_000_000
+"""How much room the model's disk has unless told otherwise: plenty."""
+DISK_FREE_LIMIT_BYTES = 50_000_000
+"""Source: RabbitMQ documentation, "Free Disk Space Alarms": ``disk_free_limit`` as installed."""
+
 
 class Administration:
     """The part of a node that operators change."""
@@ -39,6 +44,8 @@ class Administration:
         self.users: dict[str, User] = {"guest": guest}
         self.vhosts: dict[str, VHost] = {"/": VHost(node, "/")}
         self.alarms: dict[str, None] = {}
+        self.disk_free_bytes = DISK_FREE_BYTES
+        self.disk_free_limit_bytes = DISK_FREE_LIMIT_BYTES
 
     # -- virtual hosts
 
@@ -189,6 +196,14 @@ class Administration:
         if resource not in ALARMS:
             raise ValueError(f"an alarm is about one of {', '.join(ALARMS)}, not {resource!r}")
         self.alarms[resource] = None
+
+    def set_disk_free(self, free_bytes: int, limit_bytes: int) -> None:
+        """Have so much room on the disk: below the limit that is an alarm, above it none."""
+        self.disk_free_bytes, self.disk_free_limit_bytes = free_bytes, limit_bytes
+        if free_bytes < limit_bytes:
+            self.set_alarm("disk")
+        else:
+            self.clear_alarm("disk")
 
     def clear_alarm(self, resource: str) -> None:
         """Have enough again. When no alarm is left, blocked connections go on."""

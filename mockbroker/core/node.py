@@ -43,6 +43,9 @@ EPOCH_S = 1_735_689_600
 LONGEST_STEP = 10_000_000
 """How many pieces of work one operation may cause before the broker gives up: no legal step comes near."""
 
+MOST_CONNECTIONS = 943_626
+"""How many sockets a node may open with the usual limit of 1,048,576 file descriptors."""
+
 _NAME_CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -78,7 +81,8 @@ class Node(Administration):
         self.name = "rabbit@localhost"
         self.is_running = True
         self.gate: Callable[[], bool] | None = None
-        """Asked before each client that knocks: a test's fault may keep clients out. None lets everybody in."""
+        """Asked at each client that knocks, so that a test's fault can keep clients out; None lets all in."""
+        self.most_connections = MOST_CONNECTIONS
         self.nacks_due = 0
         """How many publishes in confirm mode are refused next: a test's fault, none on its own."""
         self.connections: list[BrokerConnection] = []
@@ -184,8 +188,13 @@ class Node(Administration):
         return user
 
     def accepts_client(self) -> bool:
-        """Whether a client that knocks now finds somebody listening. Asked once for each."""
-        return self.is_running and (self.gate is None or self.gate())
+        """Whether a client that knocks now finds somebody listening, and a file descriptor is left for it.
+
+        Asked once for each.
+        """
+        if not self.is_running or len(self.connections) >= self.most_connections:
+            return False
+        return self.gate is None or self.gate()
 
     def open_connection(
         self,

@@ -49,7 +49,9 @@ def events_of(source: Source) -> Sequence[events.Event]:
         raise ValueError(
             f"nothing was recorded of {source!r}: trace it from the start, `with broker.tracing() as trace:`"
         )
-    trace = recorder.traces[0]
+    trace = next((each for each in recorder.traces if getattr(each, "keeps_events", True)), None)
+    if trace is None:
+        raise ValueError(f"nothing was recorded of {source!r}, only faults listen: trace it from the start")
     forgotten = getattr(trace, "forgotten_count", 0)
     if forgotten:
         raise ValueError(
