@@ -1,8 +1,9 @@
 """The baton: many real threads, of which exactly one runs, and a clock that jumps when none can.
 
 Owns: the strands (threads of the simulation), which of them holds the baton, who is ready, and when time
-moves. Refuses to know: sockets, brokers, scripts, signals. It parks a strand until somebody wakes it or its
-time is up, and asks the schedule who is next.
+moves.
+Refuses to know: sockets, brokers, scripts, signals. It parks a strand until somebody wakes it or its time is
+up, and asks the schedule who is next.
 
 There is no scheduler thread: a strand that must wait picks its successor itself and hands the baton over
 directly.
@@ -48,7 +49,7 @@ COLLECT_EVERY: Final = 50_000
 """Garbage is collected after so many handovers: at the same place in every run."""
 
 _strands: dict[int, Strand] = {}
-"""All strands of all simulations, by the identity of their thread. Entered and left by `Strand._run` only."""
+"""All strands of all simulations, by the identity of their thread. Entered and left by `Strand.run` only."""
 
 
 def current() -> Strand | None:
@@ -257,7 +258,7 @@ class Strand:
         self.scheduler.holds_baton(self.ident)
 
     def describe(self) -> str:
-        who = self.task.name if self.name == "MainThread" else f"{self.task.name} ({self.name})"
+        who = self.task.name if self is self.task.main_strand else f"{self.task.name} ({self.name})"
         return f"{who} waits for {self.wait.describe() if self.wait else 'its turn'}"
 
     def __repr__(self) -> str:
@@ -502,13 +503,14 @@ class Scheduler:
                 if self._home.acquire(timeout=REAL_BLOCK_S / 5):
                     return
             except KeyboardInterrupt as interrupt:
-                if isinstance(
-                    self._failure, KeyboardInterrupt
-                ):  # the second time: a program that never waits
-                    self._stopping = True
+                if isinstance(self._failure, KeyboardInterrupt):
+                    self._stopping = True  # the second time: some program never comes to a wait
                     raise
                 self.fail(interrupt)
                 continue
+            except BaseException:  # a test's own time limit, raised by a signal handler
+                self._stopping = True
+                raise
             running = self._running
             progress = (self.handovers, self.clock.now_ns, _processor_s(running))
             if progress != seen:

@@ -1,7 +1,8 @@
 """What every process has of its own and Python keeps in one place: swapped with the baton.
 
 Owns: `sys.argv`, the standard streams, `sys.path`, `__main__`, a script's own modules, and the handlers of
-the root logger. Refuses to know: who holds the baton and why.
+the root logger.
+Refuses to know: who holds the baton and why.
 
 Read next: ``task.py``.
 """

@@ -1,7 +1,8 @@
 """``mockbroker simulate``: a user's own scripts in virtual time, from the command line.
 
 Owns: how programs and what happens to them are written on the command line, and how consoles look on a
-screen. Refuses to know: how anything is simulated.
+screen.
+Refuses to know: how anything is simulated.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What programs print, by name and with virtual times.
 
 Owns: the output of each simulated process, and the log of the simulation in which all output lines and the
-life of the processes stand in order. Refuses to know: threads, brokers, terminals. How a console looks on a
-screen is `command.py`'s business.
+life of the processes stand in order.
+Refuses to know: threads, brokers, terminals. How a console looks on a screen is `command.py`'s business.
 """
 
 from __future__ import annotations

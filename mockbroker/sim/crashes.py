@@ -141,7 +141,7 @@ class _CrashRun:
 def crash_everywhere(
     program: Program,
     check: Check,
-    tasks: Iterable[str] = (),
+    tasks: str | Iterable[str] = (),
     *,
     events: Iterable[Event] = ("kill",),
     lose: Lose = None,
@@ -171,8 +171,8 @@ def crash_everywhere(
     The report counts the points tried and has, for each that failed, where in the user's code it was. A
     program that fails without any harm is reported as such.
 
-    Raises ValueError for an unknown event or a point that is not there, TypeError when functions cannot be
-    sent to other processes.
+    Raises ValueError for an unknown event, a task or a point that is not there, TypeError when functions
+    cannot be sent to other processes.
     """
     wanted = (only[0],) if only is not None else tuple(events)
     for event in wanted:
@@ -181,7 +181,7 @@ def crash_everywhere(
     run = _CrashRun(
         program,
         check,
-        tuple(tasks),
+        (tasks,) if isinstance(tasks, str) else tuple(tasks),
         recover,
         lose,
         Options(seed, until, preempt, tuple((options or {}).items())),
@@ -189,7 +189,11 @@ def crash_everywhere(
     )
     unharmed, passed = run.learn()
     if unharmed.error:
-        return Report(1, "runs", (Failure("it fails without any harm", *_evidence(unharmed)),))
+        failure = Failure("it fails without any harm", unharmed.error, unharmed.replay, unharmed.trace)
+        return Report(1, "runs", (failure,))
+    unknown = [name for name in run.tasks if not any(point.task == name for point in passed)]
+    if unknown:
+        raise ValueError(f"no task named {unknown[0]!r} came to a point in the first run")
     if only is not None:
         passed = [point for point in passed if point.number == only[1]]
         if not passed:
@@ -200,11 +204,6 @@ def crash_everywhere(
     failures = []
     for (event, point), outcome in run_all(cases, run, jobs, "points"):
         if outcome.error:
-            error, _, trace = _evidence(outcome)
             replay = f"crash_everywhere(..., only={(event, point.number)!r})"
-            failures.append(Failure(f"{_WORDS[event]} at {point}", error, replay, trace))
+            failures.append(Failure(f"{_WORDS[event]} at {point}", outcome.error, replay, outcome.trace))
     return Report(len(cases), "points", tuple(failures))
-
-
-def _evidence(outcome: Outcome) -> tuple[str, str, str]:
-    return outcome.error, outcome.replay, outcome.trace

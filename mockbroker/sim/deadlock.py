@@ -1,7 +1,8 @@
 """Who can never run again, and why.
 
 Owns: the rule. A strand is stuck when it waits without a time-out, not for messages, and everybody who could
-end its wait is stuck, dead or gone. Refuses to know: how anything is run.
+end its wait is stuck, dead or gone.
+Refuses to know: how anything is run.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Randomness as programs draw it: seeded for each simulated process.
 
-Owns: which generator a draw comes from. Refuses to know: the schedule's own randomness (``schedules.py``).
+Owns: which generator a draw comes from.
+Refuses to know: the schedule's own randomness (``schedules.py``).
 
 Covered: the functions of `random`, `random.Random()` without a seed, `os.urandom`, `uuid`, and through them
 `secrets` and `tempfile`. Not covered: C code that asks the system, such as OpenSSL.

@@ -1,7 +1,7 @@
 """Many orders of the same program: at random, by priorities, or by Hypothesis.
 
-Owns: which schedules are tried, and the shrinking of one that fails. Refuses to know: how a schedule decides
-(``schedules.py``) and what a run does (``runs.py``).
+Owns: which schedules are tried, and the shrinking of one that fails.
+Refuses to know: how a schedule decides (``schedules.py``) and what a run does (``runs.py``).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Locks and threads inside the simulation.
 
 Owns: the lock that simulated threads wait for in virtual time, and how a thread that one of them starts joins
-the simulation. Refuses to know: conditions, events, semaphores, queues, timers, executors. Python builds all
-of them on a lock and `threading.Thread`, so they follow by themselves.
+the simulation.
+Refuses to know: conditions, events, semaphores, queues, timers, executors. Python builds all of them on a
+lock and `threading.Thread`, so they follow by themselves.
 
 Read next: ``baton.py``, ``patches.py``.
 """

@@ -1,7 +1,8 @@
 """What takes the place of what, while at least one simulation is open.
 
-Owns: the list of replacements, their putting in and their taking out. Refuses to know: what the replacements
-do. Each asks which simulated thread calls it and, outside of simulations, is the original.
+Owns: the list of replacements, their putting in and their taking out.
+Refuses to know: what the replacements do. Each asks which simulated thread calls it and, outside of
+simulations, is the original.
 
 Names that modules have bound before (``from time import sleep``) are found and bound to the replacement too;
 what is bound elsewhere, such as in a default argument or a container, is not.

@@ -1,8 +1,8 @@
 """select, poll and epoll inside the simulation.
 
-Owns: the sets of descriptors that a program watches. Refuses to know: what is sent. A connection of the
-simulation is looked up in its network; any other descriptor (a program's own socket pair or pipe) is asked
-natively, without ever blocking.
+Owns: the sets of descriptors that a program watches.
+Refuses to know: what is sent. A connection of the simulation is looked up in its network; any other
+descriptor (a program's own socket pair or pipe) is asked natively, without ever blocking.
 
 Selectors and asyncio's stock event loop stand on these.
 

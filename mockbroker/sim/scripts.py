@@ -1,7 +1,7 @@
 """Running a script as ``python script.py`` would, as the body of a simulated process.
 
-Owns: the compiled code of scripts, kept as long as their file does not change. Refuses to know: threads and
-time.
+Owns: the compiled code of scripts, kept as long as their file does not change.
+Refuses to know: threads and time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Signals and exits inside the simulation: each process has its own.
 
-Owns: nothing; it finds the process that calls and acts on it. Refuses to know: when a handler runs
-(``task.py``). Alarms and interval timers are not simulated.
+Owns: nothing; it finds the process that calls and acts on it.
+Refuses to know: when a handler runs (``task.py``). Alarms and interval timers are not simulated.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def set_handler(signalnum: int, handler: Any, /) -> Any:
     strand = current()
     if strand is None:
         return _real_signal(signalnum, handler)
-    if strand.name != "MainThread":
+    if strand is not strand.task.main_strand:
         raise ValueError("signal only works in main thread of the main interpreter")
     if not (callable(handler) or handler in (signal.SIG_DFL, signal.SIG_IGN)):
         raise TypeError("signal handler must be signal.SIG_IGN, signal.SIG_DFL, or a callable object")

@@ -1,7 +1,8 @@
 """The simulation: unmodified blocking programs, several at once, in virtual time, against one broker.
 
-Owns: the tasks, their names and consoles, and what may be done to them from outside. Refuses to know: how a
-wait works and what is replaced (``baton.py``, ``patches.py``), and what the broker does.
+Owns: the tasks, their names and consoles, and what may be done to them from outside.
+Refuses to know: how a wait works and what is replaced (``baton.py``, ``patches.py``), and what the broker
+does.
 
 Read next: ``baton.py``, ``task.py``.
 """

@@ -1,7 +1,7 @@
 """Python's socket objects inside the simulation.
 
-Owns: which socket object is which connection of the simulation. Refuses to know: who serves an address, and
-what is sent (``network.py``).
+Owns: which socket object is which connection of the simulation.
+Refuses to know: who serves an address, and what is sent (``network.py``).
 
 A program's socket stays the real TCP socket that it made, so options, flags and time-outs are the system's
 own; it is only never connected. Once the program connects it to an address of the simulation, its bytes go

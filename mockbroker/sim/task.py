@@ -1,8 +1,8 @@
 """A simulated process: one program with its threads, its sockets, its signals and its end.
 
 Owns: what an operating system keeps per process, except what Python itself keeps globally
-(``belongings.py``). Refuses to know: who runs when (``baton.py``), and what is sent over a socket
-(``sockets.py``).
+(``belongings.py``).
+Refuses to know: who runs when (``baton.py``), and what is sent over a socket (``sockets.py``).
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ class Task:
         self.wakeup_fd = -1
         self.exit_callbacks: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]] = []
         self.main_thread: threading.Thread | None = None
+        self.main_strand: Strand | None = None
         self._body = body
         self._log = log
         self._belongings = belongings
@@ -103,7 +104,7 @@ class Task:
 
     def start(self) -> None:
         """Start the main thread; it runs when the schedule says so."""
-        strand = Strand(self.scheduler, self, "MainThread", daemon=False)
+        strand = self.main_strand = Strand(self.scheduler, self, "MainThread", daemon=False)
         self.strands.append(strand)
         with as_outsider():
             self.main_thread = threading.Thread(
@@ -216,13 +217,12 @@ class Task:
         self._pending_signals.append(number)
         if self.wakeup_fd >= 0:
             os.write(self.wakeup_fd, bytes([number]))
-        for strand in self.strands:
-            if strand.name == "MainThread":
-                self.scheduler.wake(strand)
+        if self.main_strand is not None:
+            self.scheduler.wake(self.main_strand)
 
     def deliver_signals(self, strand: Strand) -> None:
         """Run the handlers of the signals that have come, if `strand` is the main thread."""
-        while self._pending_signals and strand.name == "MainThread":
+        while self._pending_signals and strand is self.main_strand:
             number = self._pending_signals.pop(0)
             strand.had_effect()
             self.signal_handlers[number](number, sys._getframe(1))

@@ -1,7 +1,7 @@
 """The clock as programs read it.
 
-Owns: what time it is for a simulated program: monotonic clocks, the calendar, and sleeping. Refuses to know:
-who is due when (``baton.py``).
+Owns: what time it is for a simulated program: monotonic clocks, the calendar, and sleeping.
+Refuses to know: who is due when (``baton.py``).
 
 `datetime.datetime` and `datetime.date` are written in C and cannot be changed, so names bound to them are
 bound to a stand-in whose `now`, `utcnow` and `today` are virtual; instances are always those of the real

@@ -157,6 +157,8 @@ def test_a_program_that_fails_unharmed_is_told_as_such():
 def test_events_and_points_are_checked():
     with pytest.raises(ValueError, match="an event is one of kill, cut, crash, restart, not 'fire'"):
         crash_everywhere(careless, consistent, events=["fire"])
+    with pytest.raises(ValueError, match="no task named 'Worker'"):
+        crash_everywhere(careless, consistent, tasks="Worker")
     with pytest.raises(ValueError, match="no point 99"):
         crash_everywhere(careless, consistent, only=("kill", 99))
 
