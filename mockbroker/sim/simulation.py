@@ -104,8 +104,8 @@ class Simulation:
         *,
         broker: Broker | None = None,
         rules: str = "rabbitmq-4.0",
-        addresses: Iterable[str] = (DEFAULT_ADDRESS,),
-        allow: Iterable[str] = (),
+        addresses: str | Iterable[str] = (DEFAULT_ADDRESS,),
+        allow: str | Iterable[str] = (),
         preempt: Literal["lines"] | None = None,
     ) -> None:
         if preempt not in (None, "lines"):
@@ -115,24 +115,23 @@ class Simulation:
         """A place for what outlives processes: the test's stand-in for a database."""
         self._schedule = make_schedule(schedule, seed)
         self._preempt = preempt
+        self._network = Network()
+        for address in (addresses,) if isinstance(addresses, str) else addresses:
+            self._network.register(address, self._serve_broker)
+        self._network.allow((allow,) if isinstance(allow, str) else allow)
         self._owns_broker = broker is None
         self.broker = broker if broker is not None else SimulatedBroker(rules=rules, seed=seed)
         """The broker that all programs talk to; its native API is there for the test."""
+        clock = self.broker.clock
+        if not isinstance(clock, SimClock):
+            raise TypeError(f"a simulation needs a broker with a SimClock, not with {clock!r}")
+        self._clock = clock
         self.trace = self.broker.tracing()
         """What happened at the broker, in order.
 
         It is the same, byte for byte, whenever the same programs run with the same seed.
         """
-        clock = self.broker.clock
-        if not isinstance(clock, SimClock):
-            raise TypeError(f"a simulation needs a broker with a SimClock, not with {clock!r}")
-        self._clock = clock
-        self._network = Network()
-        self._scheduler = Scheduler(clock, self._schedule, self._network.before_choice, preempt == "lines")
-        self._network.on_fault = self._scheduler.fail
-        self._scheduler.may_end = self._may_end
-        self._scheduler.holds_baton = self._holds_baton
-        self._scheduler.calendar_start_ns = self.broker.node.epoch_s * NS
+        self._scheduler = self._make_scheduler(clock)
         self._idle = IdleWatch()
         self._log = Log(clock)
         self._tasks: dict[str, Task] = {}
@@ -142,13 +141,19 @@ class Simulation:
         self._raised: list[BaseException] = []
         self._is_closed = False
         self._has_run = False
-        for address in addresses:
-            self._network.register(address, self._serve_broker)
-        self._network.allow(allow)
         self._opener = threading.get_ident()
         PATCHES.put_in()
         add_maker(self._opener)
         _open.append(self)
+
+    def _make_scheduler(self, clock: SimClock) -> Scheduler:
+        network = self._network
+        scheduler = Scheduler(clock, self._schedule, network.before_choice, self._preempt == "lines")
+        network.on_fault = scheduler.fail
+        scheduler.may_end = self._may_end
+        scheduler.holds_baton = self._holds_baton
+        scheduler.calendar_start_ns = self.broker.node.epoch_s * NS
+        return scheduler
 
     # Programs
 
@@ -198,7 +203,7 @@ class Simulation:
         task = Task(
             name,
             number=len(self._past_tasks),
-            seed=self.seed,
+            seed=f"{self.seed} {name} {sum(task.name == name for task in self._past_tasks)}",
             scheduler=self._scheduler,
             network=self._network,
             console=console,

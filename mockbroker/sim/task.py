@@ -64,7 +64,7 @@ class Task:
         name: str,
         *,
         number: int,
-        seed: int,
+        seed: str,
         scheduler: Scheduler,
         network: Network,
         console: Console,
@@ -86,8 +86,8 @@ class Task:
         self.sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self.network = network
         self.scheduler = scheduler
-        self.random = Random(f"{seed} {name}")
-        self.entropy = Random(f"entropy {seed} {name}")
+        self.random = Random(seed)
+        self.entropy = Random(f"entropy {seed}")
         self.last_uuid1: int | None = None
         """The time in the last `uuid.uuid1`, which the next one must not repeat."""
         self.signal_handlers: dict[int, Handler] = {signal.SIGINT: signal.default_int_handler}
