@@ -72,7 +72,7 @@ class BasicProperties:
     persistent, `headers` a dict. pika's own ``BasicProperties`` is accepted wherever this one is.
 
     >>> BasicProperties(delivery_mode=2, headers={"retries": 0})
-    <BasicProperties(["delivery_mode=2", "headers={'retries': 0}"])>
+    <BasicProperties(["headers={'retries': 0}", "delivery_mode=2"])>
     """
 
     content_type: str | None = None

@@ -42,7 +42,6 @@ class Rules:
     unknown_exchange_type_closes_connection: bool
     # texts
     bytes_are_shown_as_latin1: bool
-    decimals_kill: bool
     headers_numbers_are_one: bool
     # queues
     arguments_of_every_queue_type: tuple[str, ...]
@@ -99,7 +98,6 @@ class _RabbitMQ310(Rules):
     odd_delivery_mode_is_refused = True
     unknown_exchange_type_closes_connection = True
     bytes_are_shown_as_latin1 = False
-    decimals_kill = True
     bad_master_locator_is_internal_error = True
     default_queue_type_in_equivalence = False
     trusts_published_deaths = True
@@ -153,7 +151,6 @@ class _RabbitMQ40(Rules):
     odd_delivery_mode_is_refused = False
     unknown_exchange_type_closes_connection = False
     bytes_are_shown_as_latin1 = True
-    decimals_kill = False
     bad_master_locator_is_internal_error = False
     default_queue_type_in_equivalence = True
     trusts_published_deaths = False

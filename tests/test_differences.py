@@ -108,13 +108,6 @@ def test_methods_and_properties_are_not_pikas(channel: Channel) -> None:
     assert (method.delivery_tag, properties.priority) == (1, 3)
 
 
-def test_a_long_reply_text_is_whole(channel: Channel) -> None:
-    name = "x" * 255
-    with pytest.raises(ChannelClosedByBroker) as raised:
-        channel.queue_declare(name, passive=True)
-    assert raised.value.reply_text == f"NOT_FOUND - no queue '{name}' in vhost '/'"
-
-
 def test_connect_takes_no_network_settings() -> None:
     arguments = list(inspect.signature(Broker.connect).parameters)[1:]
     assert arguments == ["username", "password", "virtual_host", "client_properties", "peer_host"]

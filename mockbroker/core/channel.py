@@ -283,9 +283,8 @@ class BrokerChannel(Declarations):
         before = self.limiter
         if not global_:
             self.prefetch_count = prefetch_count
-        if (
-            not global_ or not prefetch_count
-        ):  # RabbitMQ differs: a window for each consumer lifts the shared one
+        if not global_ or not prefetch_count:
+            # RabbitMQ differs: a window for each consumer lifts the shared one.
             self.limiter = None
         elif before is None:
             self.limiter = Limiter(prefetch_count, len(self.unacked))

@@ -191,8 +191,8 @@ def inequivalent(what: str, kind: str, name: str, vhost: str, received: Any, cur
 def inequivalent_values(
     what: str, kind: str, name: str, vhost: str, received: Any, current: Any, rules: Rules
 ) -> AMQPError:
-    """406: redeclared with another value, both of which are there. A decimal kills a process of 3.10: 541."""
-    if rules.decimals_kill and (isinstance(received, Decimal) or isinstance(current, Decimal)):
+    """406: redeclared with another value, both of which are there. A decimal makes it 541."""
+    if isinstance(received, Decimal) or isinstance(current, Decimal):
         return internal_error()
     texts = ["none" if value is None else f"'{shown(value, rules)}'" for value in (received, current)]
     return inequivalent(what, kind, name, vhost, *texts)
