@@ -314,9 +314,10 @@ class Endpoint:
         while not self._is_closing:
             self._turn()
         with self.lock:
-            self._selector.unregister(self._listener)
+            self._stop_accepting()
             for link in list(self._links):
                 link.session.shut_down()
+            self._flush_dirty()
         deadline_ns = self.clock.now_ns + round(self._grace_s * NS)
         while self._links and self.clock.now_ns < deadline_ns:
             self._turn(deadline_ns)
@@ -327,7 +328,9 @@ class Endpoint:
         self._release()
 
     def _turn(self, deadline_ns: int | None = None) -> None:
-        ready = self._selector.select(self._patience_s(deadline_ns))
+        with self.lock:
+            patience_s = self._patience_s(deadline_ns)
+        ready = self._selector.select(patience_s)
         with self.lock:
             for key, events in ready:
                 if isinstance(key.data, Link):
@@ -336,11 +339,15 @@ class Endpoint:
                     key.data()
             self._fire_due()
             is_quiet = bool(ready) and not self._dirty
-            for _ in range(len(self._dirty)):
-                link = self._dirty.popleft()
-                if link in self._links:
-                    link.flush()
+            self._flush_dirty()
         self._nap(is_quiet)
+
+    def _flush_dirty(self) -> None:
+        """Send what waits, once each: a link that has more by then is dirty again."""
+        for _ in range(len(self._dirty)):
+            link = self._dirty.popleft()
+            if link in self._links:
+                link.flush()
 
     def _fire_due(self) -> None:
         """Fire the timers that are due; one that fails must not take the thread along."""
@@ -393,8 +400,9 @@ class Endpoint:
                 return
             except OSError:
                 # Too many open files, say: those who wait in line are taken when there is room again.
-                self._selector.unregister(self._listener)
-                self.clock.call_later(_PAUSE_WHEN_FULL_S, self._accept_again)
+                self._stop_accepting()
+                due_ns = self.clock.now_ns + round(_PAUSE_WHEN_FULL_S * NS)
+                self.clock.schedule(due_ns, self._accept_again, housekeeping=True)
                 return
             if not self.broker.node.accepts_client():
                 sock.close()
@@ -404,6 +412,10 @@ class Endpoint:
             link = Link(self, sock, address)
             self._links[link] = None
             self._selector.register(sock, selectors.EVENT_READ, link)
+
+    def _stop_accepting(self) -> None:
+        if self._listener in self._selector.get_map():
+            self._selector.unregister(self._listener)
 
     def _accept_again(self) -> None:
         if not self._is_closing:

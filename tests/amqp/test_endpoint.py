@@ -201,3 +201,31 @@ def test_an_endpoint_is_ready_quickly(broker):
         endpoint.close()
         best_s = min(best_s, time.perf_counter() - begin)
     assert best_s < 0.5  # a few milliseconds where nothing else runs
+
+
+def test_clients_wait_in_line_while_there_are_too_many_open_files(endpoint, monkeypatch):
+    accept = endpoint._listener.accept
+    refusals = [OSError(24, "Too many open files")] * 2
+
+    def accept_or_fail():
+        if refusals:
+            raise refusals.pop()
+        return accept()
+
+    monkeypatch.setattr(endpoint, "_listener", _Wrapped(endpoint._listener, accept_or_fail))
+    connected(endpoint).drop()
+    assert not refusals
+
+
+class _Wrapped:
+    """A socket with another way to accept."""
+
+    def __init__(self, sock, accept):
+        self._socket = sock
+        self.accept = accept
+
+    def fileno(self):
+        return self._socket.fileno()
+
+    def close(self):
+        self._socket.close()
