@@ -16,7 +16,7 @@ from benchmarks.runner import ROOT
 from benchmarks.single import LIMIT
 from benchmarks.workloads import BODY
 
-IMPORTS = ["mockbroker", "sortedcontainers", "asyncio", "pika", "kombu.transport.memory", "aio_pika"]
+IMPORTS = ["mockbroker", "asyncio", "pika", "kombu.transport.memory", "aio_pika"]
 TESTS = 2_000
 
 
