@@ -182,6 +182,6 @@ class OlderBrokerMachine(BrokerMachine):
 
 
 TestBroker = BrokerMachine.TestCase
-TestBroker.settings = settings(max_examples=300, stateful_step_count=40)
+TestBroker.settings = settings(max_examples=100, stateful_step_count=40)
 TestOlderBroker = OlderBrokerMachine.TestCase
 TestOlderBroker.settings = settings(max_examples=100, stateful_step_count=40)
