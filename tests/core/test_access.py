@@ -1,0 +1,120 @@
+"""Permissions: patterns over names, and what a client is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mockbroker import Broker
+from mockbroker.channel import Channel
+from mockbroker.core.access import Permissions, User, covers, is_local
+from mockbroker.exceptions import ChannelClosedByBroker
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "expected"),
+    [
+        (".*", "anything", True),
+        (".*", "", True),
+        ("", "q", False),
+        ("^$", "q", False),
+        ("^q$", "q", True),
+        ("^q$", "qq", False),
+        ("q", "a queue", True),
+        ("^(a|b)-", "b-1", True),
+        ("é", "café", True),
+    ],
+)
+def test_a_pattern_may_match_anywhere(pattern: str, name: str, expected: bool) -> None:
+    assert covers(pattern, name) is expected
+
+
+def test_the_default_exchange_is_called_amq_default() -> None:
+    permissions = Permissions(configure="", write=r"^amq\.default$", read="")
+    assert permissions.allows("write", "")
+    assert not permissions.allows("write", "other")
+
+
+@pytest.mark.parametrize("what", ["configure", "write", "read"])
+def test_a_pattern_must_be_one(what: str) -> None:
+    with pytest.raises(ValueError, match=rf"permission {what} must be a regular expression, not '\['"):
+        Permissions(**{what: "["})
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("localhost", True),
+        ("10.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_which_hosts_are_this_one(host: str, expected: bool) -> None:
+    assert is_local(host) is expected
+
+
+def test_topic_permissions_know_variables() -> None:
+    user = User("anna", "x")
+    variables = {"username": "anna", "vhost": "/"}
+    assert user.may_topic("write", "e", "/", "any.key", variables)
+    user.topic_permissions["/", "e"] = (r"^{username}\.", "^news")
+    assert user.may_topic("write", "e", "/", "anna.key", variables)
+    assert not user.may_topic("write", "e", "/", "bert.key", variables)
+    assert user.may_topic("read", "e", "/", "news.today", variables)
+    assert not user.may_topic("read", "e", "/", "anna.key", variables)
+    assert user.may_topic("write", "other", "/", "bert.key", variables)
+
+
+CALLS: list[tuple[str, str, Any]] = [
+    ("configure", "q", lambda ch: ch.queue_declare("q")),
+    ("configure", "q", lambda ch: ch.queue_delete("q")),
+    ("configure", "e", lambda ch: ch.exchange_declare("e")),
+    ("configure", "e", lambda ch: ch.exchange_delete("e")),
+    ("write", "q", lambda ch: ch.queue_bind("q", "amq.direct")),
+    ("write", "q", lambda ch: ch.queue_unbind("q", "amq.direct")),
+    ("write", "e", lambda ch: ch.basic_publish("e", "k", b"")),
+    ("write", "amq.default", lambda ch: ch.basic_publish("", "q", b"")),
+    ("read", "q", lambda ch: ch.basic_get("q")),
+    ("read", "q", lambda ch: ch.basic_consume("q", lambda *_: None)),
+    ("read", "q", lambda ch: ch.queue_purge("q")),
+]
+
+
+@pytest.mark.parametrize(("permission", "name", "call"), CALLS)
+def test_each_method_needs_its_permission(permission: str, name: str, call: Any) -> None:
+    broker = Broker()
+    owner = broker.connect().channel()
+    owner.queue_declare("q")
+    owner.exchange_declare("e")
+    broker.add_user("anna", "secret")
+    everything = {"configure": ".*", "write": ".*", "read": ".*"}
+
+    def channel_with(pattern: str) -> Channel:
+        broker.set_permissions("anna", **{**everything, permission: pattern})
+        return broker.connect("anna", "secret").channel()
+
+    call(channel_with(f"^{name}$"))
+    before = (broker.list_queues("name", "messages", "consumers"), broker.list_exchanges("name"))
+    for pattern in ("", "^other$"):
+        channel = channel_with(pattern)
+        with pytest.raises(ChannelClosedByBroker, match=f"ACCESS_REFUSED - {permission} access to") as info:
+            call(channel)
+        assert info.value.reply_code == 403
+    assert before == (broker.list_queues("name", "messages", "consumers"), broker.list_exchanges("name"))
+
+
+def test_a_message_in_somebody_elses_name_is_refused() -> None:
+    from mockbroker import BasicProperties
+
+    broker = Broker()
+    broker.add_user("robot", "x", tags=("impersonator",))
+    broker.set_permissions("robot")
+    channel = broker.connect().channel()
+    channel.basic_publish("", "q", b"", BasicProperties(user_id="guest"))
+    with pytest.raises(ChannelClosedByBroker, match="user_id property set to 'anna'"):
+        channel.basic_publish("", "q", b"", BasicProperties(user_id="anna"))
+    broker.connect("robot", "x").channel().basic_publish("", "q", b"", BasicProperties(user_id="anna"))
