@@ -1,0 +1,118 @@
+"""Policies: which one applies, and that changes are in force at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mockbroker import Broker
+from mockbroker.channel import Channel
+from mockbroker.exceptions import PolicyError
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def channel(broker: Broker) -> Channel:
+    channel = broker.connect().channel()
+    channel.queue_declare("q1")
+    return channel
+
+
+def length(channel: Channel, queue: str = "q1") -> int:
+    """Publish four messages; return how many the queue keeps."""
+    channel.queue_purge(queue)
+    for _ in range(4):
+        channel.basic_publish("", queue, b"x")
+    channel.connection.broker.check()
+    return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+
+def test_of_those_that_match_the_highest_priority_applies_alone(broker: Broker, channel: Channel) -> None:
+    broker.set_policy("low", "^q", {"max-length": 1}, priority=1)
+    broker.set_policy("other", "^x", {"max-length": 3}, priority=9)
+    assert length(channel) == 1
+    broker.set_policy("high", "1$", {"max-length-bytes": 2}, priority=2)
+    assert length(channel) == 2
+    broker.clear_policy("high")
+    assert length(channel) == 1
+    broker.clear_policy("low")
+    assert length(channel) == 4
+
+
+def test_setting_a_policy_again_replaces_it(broker: Broker, channel: Channel) -> None:
+    broker.set_policy("p", "q", {"max-length": 1})
+    broker.set_policy("p", "q", {"max-length": 3})
+    assert length(channel) == 3
+
+
+def test_a_queue_that_comes_later_is_covered(broker: Broker, channel: Channel) -> None:
+    broker.set_policy("p", "^q2$", {"max-length": 2})
+    channel.queue_declare("q2")
+    assert (length(channel), length(channel, "q2")) == (4, 2)
+
+
+def test_an_operators_limit_binds_arguments_and_policies(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q2", arguments={"x-max-length": 3})
+    broker.set_policy("p", "q", {"max-length": 2})
+    broker.set_policy("o", "q", {"max-length": 1}, operator=True)
+    assert (length(channel), length(channel, "q2")) == (1, 1)
+    broker.clear_policy("o", operator=True)
+    assert (length(channel), length(channel, "q2")) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    ("apply_to", "covered"), [("all", True), ("queues", True), ("exchanges", False), ("quorum_queues", False)]
+)
+def test_a_policy_applies_to_its_kind(broker: Broker, channel: Channel, apply_to: str, covered: bool) -> None:
+    broker.set_policy("p", "q", {"max-length": 1}, apply_to=apply_to)
+    assert length(channel) == (1 if covered else 4)
+
+
+def test_a_policy_gives_an_exchange_its_alternate(broker: Broker, channel: Channel) -> None:
+    channel.queue_bind("q1", "amq.fanout")
+    channel.basic_publish("amq.direct", "k", b"lost")
+    broker.set_policy("p", "^amq.direct$", {"alternate-exchange": "amq.fanout"}, apply_to="exchanges")
+    channel.basic_publish("amq.direct", "k", b"kept")
+    broker.clear_policy("p")
+    channel.basic_publish("amq.direct", "k", b"lost")
+    assert channel.basic_get("q1")[2] == b"kept"
+    assert channel.basic_get("q1")[2] is None
+
+
+def test_a_lease_may_come_and_go(broker: Broker, channel: Channel) -> None:
+    broker.set_policy("p", "q", {"expires": 1000})
+    broker.clock.advance(0.9)
+    broker.clear_policy("p")
+    broker.clock.advance(10)
+    assert len(broker.list_queues()) == 1
+    broker.set_policy("p", "q", {"expires": 1000})
+    broker.clock.advance(1)
+    assert broker.list_queues() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"definition": {"max-length": "x"}}, "max-length|maximum length"),
+        ({"definition": {"expires": 0}}, "queue expiry"),
+        ({"definition": {"overflow": "explode"}}, "overflow"),
+        ({"definition": {"imaginary": 1}}, "imaginary"),
+        ({"definition": {}}, "no policy provided"),
+        ({"pattern": "["}, "regular expression"),
+        ({"priority": "high"}, "priority"),
+        ({"apply_to": "nothing"}, "apply-to"),
+    ],
+)
+def test_what_is_not_valid_is_named_and_changes_nothing(
+    broker: Broker, channel: Channel, changes: dict[str, Any], text: str
+) -> None:
+    valid: dict[str, Any] = {"name": "p", "pattern": "q", "definition": {"max-length": 1}}
+    broker.set_policy(**valid)
+    with pytest.raises(PolicyError, match=text):
+        broker.set_policy(**{**valid, "definition": {"max-length": 3}, **changes})
+    assert length(channel) == 1
