@@ -125,6 +125,13 @@ class _Incoming:
         self.is_closing = False
 
 
+def _quoting(code: str, text: str) -> HardError:
+    """Return an error whose text may quote octets that are no UTF-8, as surrogate escapes."""
+    error = HardError(code)
+    error.reply_text = f"{code} - {text}"
+    return error
+
+
 class Session:
     """The server's end of one AMQP 0-9-1 connection.
 
@@ -500,14 +507,14 @@ class Session:
         return erlang_text.quoted_frame(kind, payload, unicode=not is_rabbitmq_3(self._node.rules))
 
     def _unknown(self, kind: int, payload: bytes) -> HardError:
-        return HardError("FRAME_ERROR", f"{self._quote(kind, payload)}: unknown_frame")
+        return _quoting("FRAME_ERROR", f"{self._quote(kind, payload)}: unknown_frame")
 
     def _unexpected(self, kind: int, payload: bytes) -> HardError:
-        return HardError("UNEXPECTED_FRAME", self._quote(kind, payload))
+        return _quoting("UNEXPECTED_FRAME", self._quote(kind, payload))
 
     def _lose_sync(self, kind: int, payload: bytes, problem: str) -> None:
         """End a connection whose bytes can no longer be cut into frames; nothing more is read."""
-        error = HardError("FRAME_ERROR", f"{self._quote(kind, payload)}: {problem}")
+        error = _quoting("FRAME_ERROR", f"{self._quote(kind, payload)}: {problem}")
         conversation = self._conversation
         self._take = self._take_nothing
         if conversation is not None and conversation.state is RUNNING:

@@ -279,6 +279,13 @@ class TestServerProperties:
         assert (properties["product"], properties["version"]) == ("RabbitMQ", version)
 
 
+def test_octets_that_are_no_text_are_quoted_as_they_are():
+    """Found by fuzzing: RabbitMQ 3.10 puts them into its text unchanged."""
+    client = opened(rules="rabbitmq-3.10")
+    client.say(b"\x03\0\0\0\0\0\x10" + b"\xce" * 16 + b"\xce")
+    assert b'octets = <<"' + b"\xce" * 16 + b'">>' in client.written[-1]
+
+
 def test_update_secret():
     client = opened()
     client.say(method(0, "connection.update-secret", new_secret="x", reason="y"))
