@@ -10,13 +10,39 @@ Read next: ``task.py``.
 from __future__ import annotations
 
 import io
+import itertools
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+
+class _Counter(NamedTuple):
+    """Something that each process counts for itself, in a module's or a class's attribute."""
+
+    module_name: str
+    class_name: str
+    name: str
+    fresh: Callable[[], object]
+
+    def owner(self) -> object | None:
+        """Return the module or class, or None while the module is not imported."""
+        module = sys.modules.get(self.module_name)
+        return getattr(module, self.class_name) if module is not None and self.class_name else module
+
+
+_COUNTERS = (
+    _Counter("threading", "", "_counter", lambda: itertools.count(1).__next__),
+    _Counter(
+        "concurrent.futures.thread", "ThreadPoolExecutor", "_counter", lambda: itertools.count().__next__
+    ),
+    _Counter("kombu.messaging", "Consumer", "_tags", lambda: itertools.count(1)),
+)
+"""What names are made of. kombu's ends up in consumer tags, and so in what the broker sees."""
 
 
 class Belongings:
@@ -30,6 +56,8 @@ class Belongings:
         self._outer_streams: tuple[Any, Any, Any] = self._streams
         self._handlers: list[logging.Handler] = []
         self._level = logging.WARNING
+        self._counters: dict[_Counter, object] = {}
+        self._outer_counters: dict[_Counter, object] = {}
         self._outer_logging: tuple[list[logging.Handler], int] = ([], self._level)
 
     def enter(self) -> None:
@@ -41,6 +69,10 @@ class Belongings:
         root.handlers = self._handlers
         if root.level != self._level:  # setting it forgets what all loggers have cached
             root.setLevel(self._level)
+        for counter in _COUNTERS:
+            if (owner := counter.owner()) is not None:
+                self._outer_counters[counter] = getattr(owner, counter.name)
+                setattr(owner, counter.name, self._counters.setdefault(counter, counter.fresh()))
 
     def leave(self) -> None:
         """Take these belongings, with what the program has changed about them, out again."""
@@ -51,6 +83,11 @@ class Belongings:
         root.handlers, level = self._outer_logging
         if root.level != level:
             root.setLevel(level)
+        for counter in _COUNTERS:
+            if (owner := counter.owner()) is not None:
+                # A module that this process was the first to import has its counter; the others begin anew.
+                self._counters[counter] = getattr(owner, counter.name)
+                setattr(owner, counter.name, self._outer_counters.pop(counter, None) or counter.fresh())
 
     def drop(self) -> None:
         """Forget what belongs to the process alone."""
