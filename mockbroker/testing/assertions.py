@@ -43,6 +43,7 @@ def assert_no_loss(
     really done, once for each message; then what was acknowledged and not processed is lost too. `queue`
     limits the claim to one queue. Raises AssertionError that shows the first losses with their way.
     """
+    __tracebackhide__ = True  # pytest shows the caller's line, not this function
     told = History(events_of(source))
     lost: list[tuple[str, Collection[int]]] = []
     for copy in told.copies:
@@ -120,6 +121,7 @@ def assert_ordered(
     With `redelivered` False only the first delivery of each message counts. Several consumers, priorities,
     rejections with requeue and lost links all break the order. Raises AssertionError with the two events.
     """
+    __tracebackhide__ = True  # pytest shows the caller's line, not this function
     kinds: tuple[type[events.OfDelivery], ...] = (events.Delivered, events.Got)
     if of == "acknowledgements":
         kinds = (events.Acknowledged,)
@@ -151,6 +153,7 @@ def assert_within_prefetch(
     With `limit`, than that: consumers without a window break it as soon as they hold more. `queue` limits the
     claim to one queue. Raises AssertionError with the deliveries that the consumer held.
     """
+    __tracebackhide__ = True  # pytest shows the caller's line, not this function
     recorded = events_of(source)
     windows: dict[tuple[str, int, str], int] = {}
     held: dict[tuple[str, int, str], dict[int, int]] = {}

@@ -110,6 +110,7 @@ def assert_fair(
     trace: with one, give a larger `max_difference`. Raises AssertionError with the measures and the stretch
     of the trace.
     """
+    __tracebackhide__ = True  # pytest shows the caller's line, not this function
     found = of(source, queue, vhost)
     for name, value, limit in (
         ("largest_difference", found.largest_difference, max_difference),

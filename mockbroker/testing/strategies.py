@@ -335,7 +335,6 @@ class Workload:
         planted = [plan.plant(broker) for plan in self.faults]
         for task in self.tasks:
             _publish_until_confirmed(broker, queue, task)
-            _run_through(broker)
         _run_through(broker)
         for fault in planted:
             fault.cancel()
