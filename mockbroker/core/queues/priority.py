@@ -47,6 +47,7 @@ class PriorityQueue(ClassicQueue):
     """
 
     __slots__ = ("_count", "_lines", "max_priority")
+    may_overtake = True
 
     def __init__(self, vhost: VHost, name: str, **declaration: Any) -> None:
         super().__init__(vhost, name, **declaration)
