@@ -94,14 +94,14 @@ class ModelQueue:
 class Model:
     """Follows a trace event by event; an event that breaks a rule fails an assertion."""
 
-    def __init__(self) -> None:
+    def __init__(self, windows: dict[ChannelName, int]) -> None:
         self.queues: dict[str, ModelQueue] = {}
         self.bound: dict[str, None] = {}
         self.held: dict[tuple[ChannelName, int], tuple[ModelQueue, Copy, ModelConsumer | None]] = {}
         self.sent: dict[tuple[ChannelName, int], events.Delivered | events.Got] = {}
         self.deaths_seen: dict[tuple[ChannelName, int], dict[tuple[str, str], int]] = {}
         self.unconfirmed: dict[ChannelName, list[list[Copy]]] = defaultdict(list)
-        self.channel_limits: dict[ChannelName, int] = {}
+        self.windows = windows
         self.channels: dict[ChannelName, None] = {}
         self.transactional: list[ChannelName] = []
         self.is_power_cut = False
@@ -216,12 +216,12 @@ class Model:
         if not event.auto_ack:
             consumer.unacked += 1
             self._hold(queue, copy, channel, event.delivery_tag, consumer)
-            limit = self.channel_limits.get(channel)
+            limit = self.windows.get(channel)
             in_flight = sum(
                 who is not None for (where, _), (_, _, who) in self.held.items() if where == channel
             )
             assert limit is None or in_flight <= limit, f"{event} is beyond the channel's window of {limit}"
-        if not consumer.has_credit or self.channel_limits:
+        if not consumer.has_credit or self.windows:
             queue.start_counting_anew()
 
     def _check_turn(self, queue: ModelQueue, consumer: ModelConsumer, event: events.Delivered) -> None:
@@ -229,7 +229,7 @@ class Model:
             assert consumer is queue.active, f"{event} goes past the single active consumer"
             return
         for other in queue.consumers.values():
-            may_take = other.has_credit and other.channel not in self.channel_limits
+            may_take = other.has_credit and other.channel not in self.windows
             if may_take and other is not consumer:
                 assert other.priority <= consumer.priority, f"{event} goes past a higher priority"
                 if other.priority == consumer.priority:
@@ -321,7 +321,7 @@ class Model:
     def _forget_channel(self, channel: ChannelName) -> None:
         self.channels.pop(channel, None)
         self.unconfirmed.pop(channel, None)
-        self.channel_limits.pop(channel, None)
+        self.windows.pop(channel, None)
 
     def on_ConsumerAdded(self, event: events.ConsumerAdded) -> None:
         queue = self.queues[event.queue]
@@ -391,6 +391,7 @@ class Model:
             assert shown == counts, f"{queue.name} lists {shown}, the model has {counts}"
             assert not (queue.drops_head and queue.is_above_limit), f"{queue.name} is above its limit"
             assert not queue.given_up, f"{queue.name} owes dead letters: {queue.given_up}"
-            if queue.ready:
+            if queue.ready and "x-max-priority" not in queue.arguments:
+                # A priority queue notices what has expired and overtakes the head when it next looks there.
                 head = queue.head
                 assert head.expires_ns is None or head.expires_ns > now_ns, f"{head} has expired"

@@ -67,6 +67,8 @@ class Program:
         self._seen = seen
         self.connections: list[Connection] = []
         self.seats: list[Seat] = []
+        self.windows: dict[tuple[str, int], int] = {}
+        """The shared windows in force, by channel; one for each consumer lifts the shared one."""
         self._published = 0
 
     def do(self, command: Command) -> None:
@@ -166,11 +168,17 @@ class Program:
 
         arguments = {"x-priority": priority} if priority else None
         self.declare(number, name)
-        seat.channel.basic_qos(prefetch_count=prefetch)
+        if prefetch:
+            self.windows.pop(seat.name, None)
+            seat.channel.basic_qos(prefetch_count=prefetch)
         seat.channel.basic_consume(name, receive, auto_ack, exclusive, arguments=arguments)
 
     def limit_channel(self, number: int, prefetch: int) -> None:
-        self._seat(number).channel.basic_qos(prefetch_count=prefetch, global_qos=True)
+        seat = self._seat(number)
+        self.windows[seat.name] = prefetch
+        if not prefetch:
+            del self.windows[seat.name]
+        seat.channel.basic_qos(prefetch_count=prefetch, global_qos=True)
 
     def cancel(self, number: int, which: int) -> None:
         seat = self._seat(number)

@@ -43,8 +43,8 @@ class BrokerMachine(RuleBasedStateMachine):
         super().__init__()
         self.broker = Broker(rules=self.server_rules)
         self.trace = self.broker.tracing()
-        self.model = Model()
         self.program = Program(self.broker, self._seen)
+        self.model = Model(self.program.windows)
         self.commands: list[Command] = []
         self.focus: list[str] = []
         self._followed = 0
@@ -148,14 +148,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     @rule(number=numbers, prefetch=st.integers(0, 2))
     def limit_channel(self, number: int, prefetch: int) -> None:
-        seats = self.program.seats
-        if seats:
-            name = seats[number % len(seats)].name
-            if prefetch:
-                self.model.channel_limits[name] = prefetch
-            else:
-                self.model.channel_limits.pop(name, None)
-            self._do("limit_channel", number, prefetch)
+        self._do("limit_channel", number, prefetch)
 
     @rule(number=numbers, which=numbers, how=st.sampled_from(["cancel", "purge", "unbind", "bind", "delete"]))
     def change_queues(self, number: int, which: int, how: str) -> None:
