@@ -57,6 +57,14 @@ POINTS: dict[str, tuple[type[events.Event], ...]] = {
 }
 """Name -> the events that count. ``operation`` is all that clients do; ``deliver`` is the broker's."""
 
+LINK_POINTS = (
+    BEFORE_DELIVERY,
+    BEFORE_ACK,
+    BEFORE_CONFIRM,
+    *(name for name, kinds in POINTS.items() if any(issubclass(kind, events.OfConnection) for kind in kinds)),
+)
+"""Where a link may die: not at ``declare`` and ``bind``, of which a trace does not tell who did them."""
+
 
 class Fault:
     """A fault that is planted: `strikes` counts how often it has struck. `cancel` takes it back.
@@ -121,16 +129,24 @@ def _check_count(name: str, value: int, least: int = 1) -> None:
         raise ValueError(f"{name} must be an integer from {least}, not {value!r}")
 
 
-def strike_at(target: Target, point: str, nth: int, strike: Callable[[Any], object], what: str = "") -> Fault:
+def strike_at(
+    target: Target,
+    point: str,
+    nth: int,
+    strike: Callable[[Any], object],
+    what: str = "",
+    kind: type[events.Event] = events.Event,
+) -> Fault:
     """Call `strike(event)` once the `nth` event of a point is seen, in the middle of the broker's step.
 
-    Points are the keys of `POINTS`; with a connection only its own count. `strike` must not call the broker:
-    it puts that on the node's list of work (``node.later``). Raises ValueError for an unknown point.
+    Points are the keys of `POINTS`; with a connection only its own count, and of all only events of `kind`.
+    `strike` must not call the broker: it puts that on the node's list of work (``node.later``). Raises
+    ValueError for an unknown point.
     """
     if point not in POINTS:
         raise ValueError(f"there is no point {point!r}: choose from {', '.join(POINTS)}")
     _check_count("nth", nth)
-    kinds, name = POINTS[point], _name_of(target)
+    kinds, name = tuple(each for each in POINTS[point] if issubclass(each, kind)), _name_of(target)
     fault = Fault(what or f"{point} {nth}")
     left = nth
 
@@ -153,7 +169,8 @@ def strike_at(target: Target, point: str, nth: int, strike: Callable[[Any], obje
 def drop(target: Target, at: str | None = None, nth: int = 1) -> Fault:
     """Let a link die without a goodbye: at once, or at a point.
 
-    With a broker it is the link of whoever comes to the point. `at` is a key of `POINTS`, or
+    With a broker it is the link of whoever comes to the point. `at` is one of `LINK_POINTS`: what a client
+    does, or
 
     - ``before delivery``: before the `nth` delivery is seen; those before it are
     - ``before ack``: the `nth` delivery is seen, and nothing that the program then says arrives
@@ -173,8 +190,12 @@ def drop(target: Target, at: str | None = None, nth: int = 1) -> Fault:
         return strike_at(target, "deliver", nth, lambda event: _drop_unseen(node, event), what)
     if at == BEFORE_ACK:
         return strike_at(target, "deliver", nth, lambda event: _drop_seen(node, event), what)
+    if at not in LINK_POINTS:
+        raise ValueError(f"a link cannot die at {at!r}: choose from {', '.join(LINK_POINTS)}")
     point = "publish" if at == BEFORE_CONFIRM else at
-    return strike_at(target, point, nth, lambda event: node.later(_drop, node, event.connection), what)
+    return strike_at(
+        target, point, nth, lambda event: node.later(_drop, node, event.connection), what, events.OfConnection
+    )
 
 
 def _connection(node: Node, name: str) -> BrokerConnection | None:

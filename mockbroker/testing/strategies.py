@@ -297,11 +297,10 @@ def workers(*, is_reliable: bool = False) -> SearchStrategy[Worker]:
 
 def fault_plans(*kinds: str) -> SearchStrategy[faults.Plan]:
     """Faults at points that a small program reaches; of these kinds, or of all."""
-    links = sorted([*faults.POINTS, faults.BEFORE_ACK, faults.BEFORE_CONFIRM, faults.BEFORE_DELIVERY])
     nth = st.integers(1, 6)
     plans: dict[str, SearchStrategy[faults.Plan]] = {
         "redeliver": st.builds(faults.Plan, st.just("redeliver"), nth=nth),
-        "drop": st.builds(faults.Plan, st.just("drop"), st.sampled_from(links), nth),
+        "drop": st.builds(faults.Plan, st.just("drop"), st.sampled_from(faults.LINK_POINTS), nth),
         "restart": st.builds(faults.Plan, st.just("restart"), st.sampled_from(sorted(faults.POINTS)), nth),
         "crash": st.builds(faults.Plan, st.just("crash"), st.sampled_from(sorted(faults.POINTS)), nth),
         "nack": st.builds(faults.Plan, st.just("nack"), nth=st.integers(1, 3)),

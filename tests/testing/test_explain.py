@@ -107,7 +107,9 @@ def test_what_a_crash_takes(broker: Broker, channel: Channel) -> None:
 
 def test_what_no_queue_took(broker: Broker, channel: Channel) -> None:
     channel.basic_publish("", "nowhere", b"one")
-    assert broker.explain(b"one").endswith("publishes b'one' to default exchange: no queue: it was lost there")
+    assert broker.explain(b"one").endswith(
+        "publishes b'one' to default exchange: no queue: it was lost there"
+    )
 
 
 def test_what_was_there_before_the_trace() -> None:
