@@ -76,13 +76,14 @@ def _connection_class(broker: Broker) -> type[Connection]:
         publisher_confirms = publisher_confirms_supported = True
 
         def __init__(self, parameters: Any = None, _impl_class: Any = None) -> None:
-            if isinstance(parameters, list | tuple):
+            if isinstance(parameters, list | tuple) and parameters:
                 # pika tries one after the other; here the first is as good as any.
                 parameters = parameters[0]
             given = pika.ConnectionParameters() if parameters is None else parameters
             if not isinstance(given, pika.connection.Parameters):
                 raise TypeError(
-                    f"parameters must be pika's ConnectionParameters or URLParameters, not {given!r}"
+                    "parameters must be pika's ConnectionParameters or URLParameters, or a list of them, "
+                    f"not {parameters!r}"
                 )
             if not broker.node.accepts_client():
                 raise pika.exceptions.AMQPConnectionError("nobody listens")
