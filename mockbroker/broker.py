@@ -151,6 +151,13 @@ class Broker:
             raise ReentrancyError("clock.advance", "no time can pass inside a callback")
         self.server.serve_all(MAX_DELIVERIES)
 
+    def _serve_everybody(self) -> None:
+        if self.lock is None:
+            self.server.serve_all(MAX_DELIVERIES)
+        else:
+            with self.lock:
+                self.server.serve_all(MAX_DELIVERIES)
+
     def wait(self, condition: Callable[[], bool], deadline_ns: int | None, what: str) -> bool:
         """Serve everybody, instant by instant, until `condition()` is true or the deadline is there; return
         the condition.
@@ -160,7 +167,7 @@ class Broker:
         """
         self.check_not_serving(what)
         while True:
-            self.server.serve_all(MAX_DELIVERIES)
+            self._serve_everybody()
             if condition():
                 return True
             due_ns = self.clock.next_due_ns(housekeeping=False)
@@ -228,6 +235,7 @@ class Broker:
         self._sharers += 1
         self.owner = 0
         self.server.shield = self._call_unlocked
+        self.clock.guard = self.lock
         return self.lock
 
     def unshare(self) -> None:
@@ -236,16 +244,17 @@ class Broker:
         if not self._sharers:
             self.owner = get_ident()
             self.server.shield = None
+            self.clock.guard = None
             self.lock = None
 
     def _call_unlocked(self, callback: Callable[..., object], *args: Any) -> None:
         """Call a client's callback without the lock: it may wait for another thread."""
         owner, self.owner = self.owner, 0
-        self.lock.release()
+        depth = self.lock._release_save()  # all of it, however deep this thread holds it
         try:
             callback(*args)
         finally:
-            self.lock.acquire()
+            self.lock._acquire_restore(depth)
             self.owner = owner
 
     # -- down and up again
@@ -351,6 +360,18 @@ class Broker:
     def clear_alarm(self, resource: str) -> None:
         """Have enough again: when no alarm is left, blocked connections go on."""
         self.node.clear_alarm(resource)
+
+    def load_definitions(self, definitions: dict[str, Any]) -> list[str]:
+        """Load what ``rabbitmqctl export_definitions`` wrote; return the names of what is not emulated."""
+        from mockbroker.admin import definitions as room  # noqa: PLC0415 - only who loads pays for it
+
+        return room.load(self.node, definitions)
+
+    def export_definitions(self) -> dict[str, Any]:
+        """Return the definitions of everything durable: users, virtual hosts, queues, exchanges, policies."""
+        from mockbroker.admin import definitions as room  # noqa: PLC0415 - only who exports pays for it
+
+        return room.export(self.node)
 
     # -- looking
 

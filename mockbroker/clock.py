@@ -20,6 +20,7 @@ from mockbroker.errors import LivelockError, ReentrancyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from typing import Any
 
 NS = 1_000_000_000
@@ -131,6 +132,8 @@ class Clock:
         self._sequence = 0
         self._servers: list[Callable[[], object]] = []
         self._moving = False
+        self.guard: AbstractContextManager[Any] | None = None
+        """Held while timers fire and clients are served, where other threads use the same broker."""
         self.is_firing = False
         """Whether a timer's callback is running: no time may pass then."""
 
@@ -246,14 +249,26 @@ class Clock:
             raise ReentrancyError("clock.advance", "time cannot pass inside a callback")
         self._moving = True
         try:
-            self._serve()
+            self._live_through(fire=False)
             while (due_ns := self.next_due_ns()) is not None and due_ns <= when_ns:
                 self._move_to(due_ns)
-                self.fire_due()
-                self._serve()
+                self._live_through()
             self._move_to(when_ns)
         finally:
             self._moving = False
+
+    def _live_through(self, *, fire: bool = True) -> None:
+        """Fire what is due at this instant and serve everybody; other threads are kept out meanwhile."""
+        if self.guard is not None:
+            with self.guard:
+                self._fire_and_serve(fire=fire)
+        else:
+            self._fire_and_serve(fire=fire)
+
+    def _fire_and_serve(self, *, fire: bool) -> None:
+        if fire:
+            self.fire_due()
+        self._serve()
 
     def _move_to(self, when_ns: int) -> None:
         raise NotImplementedError

@@ -74,9 +74,12 @@ class CaughtAsPikas(MockbrokerError):
 
 def shortened(text: str) -> str:
     """Fit a reply text into a short string as RabbitMQ does: above 255 bytes it ends in three dots."""
-    if len(text) < 64 or len(text.encode()) <= 255:
+    if len(text) < 64:
         return text
-    return text.encode()[:252].decode("utf-8", "ignore") + "..."
+    raw = text.encode("utf-8", "surrogateescape")
+    if len(raw) <= 255:
+        return text
+    return raw[:252].decode("utf-8", "surrogateescape") + "..."
 
 
 class AMQPError(MockbrokerError):

@@ -57,6 +57,7 @@ class Rules:
     quorum_negative_delivery_limit_is_none: bool
     quorum_get_shows_first_delivery: bool
     quorum_consumers_go_by_tag: bool
+    quorum_failures_outlive_dead_lettering: bool
     quorum_priorities: bool
     quorum_priority_takes_over_single_active: bool
     # properties
@@ -83,7 +84,7 @@ class _RabbitMQ310(Rules):
     __slots__ = ()
     name = "rabbitmq-3.10"
     version = "3.10.8"
-    mechanisms = ("AMQPLAIN", "PLAIN")
+    mechanisms = ("PLAIN", "AMQPLAIN")
     max_message_bytes = 134_217_728
     names_refused_permission = False
     unknown_policy_keys = ("consumer-timeout",)
@@ -107,6 +108,7 @@ class _RabbitMQ310(Rules):
     quorum_negative_delivery_limit_is_none = False
     quorum_get_shows_first_delivery = True
     quorum_consumers_go_by_tag = True
+    quorum_failures_outlive_dead_lettering = False
     quorum_priorities = False
     quorum_priority_takes_over_single_active = False
     expiration_is_rewritten = False
@@ -134,7 +136,7 @@ class _RabbitMQ40(Rules):
     __slots__ = ()
     name = "rabbitmq-4.0"
     version = "4.0.5"
-    mechanisms = ("ANONYMOUS", "AMQPLAIN", "PLAIN")
+    mechanisms = ("PLAIN", "AMQPLAIN", "ANONYMOUS")
     max_message_bytes = 16_777_216
     names_refused_permission = True
     unknown_policy_keys = ()
@@ -160,6 +162,7 @@ class _RabbitMQ40(Rules):
     quorum_negative_delivery_limit_is_none = True
     quorum_get_shows_first_delivery = False
     quorum_consumers_go_by_tag = False
+    quorum_failures_outlive_dead_lettering = True
     quorum_priorities = True
     quorum_priority_takes_over_single_active = True
     expiration_is_rewritten = True

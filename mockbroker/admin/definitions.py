@@ -277,11 +277,32 @@ def _without_vhost(row: Row) -> Row:
 # In
 
 
-def load(node: Node, definitions: Row, vhost: str | None = None) -> None:
+_KNOWN_SECTIONS = ("users", "vhosts", "permissions", "topic_permissions", "parameters", "policies")
+_KNOWN_PARAMETERS = ("vhost-limits", "operator_policy")
+
+
+def not_emulated(definitions: Row) -> list[str]:
+    """Return by name what definitions hold that `load` passes over: federation, shovels and their like."""
+    names = [
+        f"parameter {row.get('component')}/{row.get('name')}"
+        for row in definitions.get("parameters", ())
+        if row.get("component") not in _KNOWN_PARAMETERS
+    ]
+    names += [f"global parameter {row.get('name')}" for row in definitions.get("global_parameters", ())]
+    sections = {*_KNOWN_SECTIONS, *_LOADERS, "global_parameters"}
+    names += [
+        f"section {section}"
+        for section, rows in definitions.items()
+        if isinstance(rows, list) and rows and section not in sections
+    ]
+    return names
+
+
+def load(node: Node, definitions: Row, vhost: str | None = None) -> list[str]:
     """Put definitions into a node; with `vhost` into that virtual host, whatever they say.
 
-    What is there already stays. Raises ValueError that names the first definition that is not accepted;
-    those before it stay.
+    What is there already stays. Returns the names of what is not emulated. Raises ValueError that names the
+    first definition that is not accepted; those before it stay.
     """
     if vhost is None:
         _load_vhosts_and_users(node, definitions)
@@ -294,6 +315,7 @@ def load(node: Node, definitions: Row, vhost: str | None = None) -> None:
                 reason = getattr(error, "reason", None) or str(error) or repr(error)
                 raise ValueError(f"{section}: {json.dumps(row)}: {reason}") from None
     node.drain()
+    return not_emulated(definitions)
 
 
 def _load_vhosts_and_users(node: Node, definitions: Row) -> None:

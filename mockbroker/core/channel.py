@@ -443,8 +443,12 @@ class BrokerChannel(Declarations):
         """The same without an answer."""
         if not requeue:
             raise refusals.not_implemented("requeue=false")
+        for queue in {delivery.queue: None for delivery in self.unacked.values()}:
+            queue.check_recover()
         deliveries = self._take_all()
-        self.node.later(self._settle, deliveries, REQUEUE)
+        # A stream is read by the channel itself: what it reads on comes before the reply.
+        self._settle([each for each in deliveries if each.queue.is_shared], REQUEUE)
+        self.node.later(self._settle, [each for each in deliveries if not each.queue.is_shared], REQUEUE)
 
     def _settle_tag(self, delivery_tag: int, multiple: bool, how: str) -> None:
         if not multiple and self.transaction is None and self.limiter is None and self.watch is None:

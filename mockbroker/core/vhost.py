@@ -288,7 +288,7 @@ class VHost:
 
         Its consumers are told once the reply has gone out. Nothing is dead-lettered.
         """
-        count = queue.ready_count
+        count = queue.deleted_count
         del self.queues[queue.name]
         self.default_exchange.remove_queue(queue)
         self._unbind_destination(queue)

@@ -126,6 +126,11 @@ class Queue:
         raise NotImplementedError
 
     @property
+    def deleted_count(self) -> int:
+        """How many messages queue.delete says there were."""
+        return self.ready_count
+
+    @property
     def next_position(self) -> int:
         """The position that the next message to be published will get."""
         raise NotImplementedError
@@ -144,6 +149,9 @@ class Queue:
 
     def settled(self, delivery: Delivery) -> None:
         """An acknowledgement settled this delivery; called only where `keeps_book`."""
+
+    def check_recover(self) -> None:
+        """Refuse basic.recover while there are outstanding deliveries (HardError)."""
 
     def requeue(self, deliveries: list[Delivery]) -> None:
         """Take deliveries back, each to its place, and give deliveries out."""
@@ -178,7 +186,7 @@ class Queue:
         self, *, channel: BrokerChannel, no_ack: bool, exclusive: bool, arguments: dict[str, Any]
     ) -> None:
         """Refuse a consumer: SoftError 403 where exclusiveness forbids it, 406 for its arguments."""
-        args.check_consumer_arguments(self.name, self.vhost.name, arguments)
+        args.check_consumer_arguments_of(self.type, self.name, self.vhost.name, arguments, self.node.rules)
         taken = self.ring.all or self.ring.single_active
         if self.consumer_in_exclusive_use is not None or (exclusive and taken):
             raise refusals.queue_in_exclusive_use(self.name, self.vhost.name)

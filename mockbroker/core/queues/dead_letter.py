@@ -25,15 +25,17 @@ class Annotated(dict[str, "Any"]):
     """The properties of a message that the broker knows more of than it tells.
 
     `blind_keys` are the BCC keys that were taken from the headers; `deaths` the history that the broker
-    itself wrote, where the rules do not trust the headers for it.
+    itself wrote, where the rules do not trust the headers for it; `failures` counts deliveries from quorum
+    queues that failed, where the rules keep that across dead-lettering.
     """
 
-    __slots__ = ("blind_keys", "deaths")
+    __slots__ = ("blind_keys", "deaths", "failures")
 
     def __init__(self, fields: Properties) -> None:
         super().__init__(fields)
         self.blind_keys: tuple[str, ...] = getattr(fields, "blind_keys", ())
         self.deaths: list[dict[str, Any]] = getattr(fields, "deaths", [])
+        self.failures: int = getattr(fields, "failures", 0)
 
 
 def routing_keys(message: Message) -> tuple[str, ...]:
@@ -96,7 +98,7 @@ def _publish(
 def _letter(queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None) -> Message:
     """Return the message as it is published after its death."""
     rules = queue.node.rules
-    old = message[3] or {}
+    old = {} if message[3] is None else message[3]
     properties = Annotated(old)
     headers = dict(old.get("headers") or {})
     death: dict[str, Any] = {

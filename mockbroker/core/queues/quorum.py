@@ -17,7 +17,7 @@ from __future__ import annotations
 from mockbroker.core import arguments as args
 from mockbroker.core.queues import unsupported
 from mockbroker.core.queues.base import Queue
-from mockbroker.core.queues.dead_letter import bury
+from mockbroker.core.queues.dead_letter import Annotated, bury
 from mockbroker.core.queues.expiry import HeadTimer, earliest_ns
 from mockbroker.core.queues.overflow import is_above
 from mockbroker.core.queues.quorum_lease import TickingLease
@@ -166,7 +166,7 @@ class QuorumQueue(Queue):
     def messages(self) -> Iterator[tuple[int, Message, bool]]:
         """The ready messages in order: position, message, whether it will be flagged redelivered."""
         for position, message, returns in self._order:
-            yield position, message, returns > 0
+            yield position, message, _shown_count(message, returns) > 0
 
     # -- in
 
@@ -266,8 +266,9 @@ class QuorumQueue(Queue):
         channel = consumer.channel
         tag = channel.next_tag
         channel.next_tag = tag + 1
-        shown = _counted(message, returns) if returns else message
-        delivery = Delivery(consumer, self, shown, position, tag, returns > 0)
+        count = _shown_count(message, returns)
+        shown = _counted(message, count) if count else message
+        delivery = Delivery(consumer, self, shown, position, tag, count > 0)
         if consumer.ack_required:
             channel.unacked[tag] = delivery
             self._held[position] = _Held(entry, delivery, channel, self.ring.numbers[consumer])
@@ -291,9 +292,10 @@ class QuorumQueue(Queue):
             return None
         entry = self._order.take()
         position, message, returns = entry
-        if returns or self.node.rules.quorum_get_shows_first_delivery:
-            message = _counted(message, returns)
-        delivery = channel.fetched(self, message, position, redelivered=returns > 0, no_ack=no_ack)
+        count = _shown_count(message, returns)
+        if count or self.node.rules.quorum_get_shows_first_delivery:
+            message = _counted(message, count)
+        delivery = channel.fetched(self, message, position, redelivered=count > 0, no_ack=no_ack)
         if not no_ack:
             self._held[position] = _Held(entry, delivery, channel)
         if self._expiring:
@@ -347,7 +349,22 @@ class QuorumQueue(Queue):
             # Consumers by their arrival, then fetches by their tag, as text.
             lost.sort(key=lambda held: (held.number is None, held.number or str(held.delivery.delivery_tag)))
         for held in lost:
-            self._come_back(held.entry)
+            position, message, returns = held.entry
+            self._come_back((position, self._failed(message), returns))
+
+    def _failed(self, message: Message) -> Message:
+        """Return the message with one more failed delivery, where the rules remember that.
+
+        A rejection is one, and the loss of a channel; to give a message back is none. The count outlives
+        dead-lettering and is shown until a queue has a count of its own. Source: recorded scenarios
+        ``quorum/rejected-count-*`` and ``quorum/count-carried-*``.
+        """
+        if not self.node.rules.quorum_failures_outlive_dead_lettering:
+            return message
+        exchange, routing_key, body, properties, expires_ns = message
+        annotated = Annotated({} if properties is None else properties)
+        annotated.failures += 1
+        return (exchange, routing_key, body, annotated, expires_ns)
 
     def _come_back(self, entry: Entry) -> None:
         position, message, returns = entry
@@ -366,7 +383,7 @@ class QuorumQueue(Queue):
             return
         for delivery in deliveries:
             position, message, _ = self._let_go(delivery).entry
-            bury(self, message, "rejected", position)
+            bury(self, self._failed(message), "rejected", position)
 
     def _drop_head(self, reason: str) -> None:
         position, message, _ = self._order.take()
@@ -474,9 +491,14 @@ class QuorumQueue(Queue):
         assert not above or self._rejects_publishes, f"{self!r} is above its limit"
 
 
-def _counted(message: Message, returns: int) -> Message:
-    """Return the message as it is shown when it came back `returns` times."""
+def _shown_count(message: Message, returns: int) -> int:
+    """How often the message came back; before that, how often its deliveries failed elsewhere."""
+    return returns or int(getattr(message[3], "failures", 0))
+
+
+def _counted(message: Message, count: int) -> Message:
+    """Return the message as it is shown with a delivery count."""
     exchange, routing_key, body, properties, expires_ns = message
     shown = dict(properties or {})
-    shown["headers"] = {**shown.get("headers", {}), "x-delivery-count": Int64(returns)}
+    shown["headers"] = {**shown.get("headers", {}), "x-delivery-count": Int64(count)}
     return (exchange, routing_key, body, shown, expires_ns)

@@ -128,6 +128,11 @@ class StreamQueue(Queue):
         return len(self._messages)
 
     @property
+    def deleted_count(self) -> int:
+        """queue.delete tells of no messages. Source: recorded scenario ``streams/delete-counts-none``."""
+        return 0
+
+    @property
     def next_position(self) -> int:
         """The offset that the next message to be published will get."""
         return self._first + len(self._messages)
@@ -213,6 +218,11 @@ class StreamQueue(Queue):
     def get(self, channel: BrokerChannel, *, no_ack: bool) -> Delivery | None:
         """Refuse basic.get: HardError 540."""
         raise unsupported.for_stream(self, "basic.get")
+
+    def check_recover(self) -> None:
+        """Refuse basic.recover where the rules have no returns: HardError 541."""
+        if self.node.rules.stream_nack_is_refused:
+            raise refusals.internal_error()
 
     def requeue(self, deliveries: list[Delivery]) -> None:
         """Do nothing but let their consumer read on: see `discard`. The end of a channel is never refused."""
