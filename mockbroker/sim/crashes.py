@@ -78,7 +78,12 @@ class _CrashRun:
                     passed.append(_Passed(len(passed) + 1, strand.task.name, sim.now, place))
 
             sim.on_point(note)
-            outcome = judge(sim, lambda: run_program(sim, self.program, self.options.until), self.check)
+
+            def act() -> None:
+                run_program(sim, self.program, self.options.until)
+                sim.on_point(None)
+
+            outcome = judge(sim, act, self.check)
             passed.append(_Passed(len(passed) + 1, "", sim.now, ""))
             return outcome, passed
 

@@ -145,6 +145,10 @@ class Simulation:
         PATCHES.put_in()
         add_maker(self._opener)
         _open.append(self)
+        # What is there already is none of this simulation's garbage: collecting that costs little then.
+        self._froze = gc.get_freeze_count() == 0
+        if self._froze:
+            gc.freeze()
 
     def _make_scheduler(self, clock: SimClock) -> Scheduler:
         network = self._network
@@ -437,23 +441,26 @@ class Simulation:
             return
         self._is_closed = True
         _open.remove(self)
+        self._scheduler.point = None
+        self.trace.stop()
         try:
-            for task in self._past_tasks:
-                task.console.finish()
-                task.console.is_off = True
-                task.frozen = False
             with silence():
                 left_loops = any(map(runs_event_loop, self._scheduler.frames_of_strands()))
+                for task in self._past_tasks:
+                    task.end(
+                        -signal.SIGKILL
+                    )  # before it is unwound, so that nothing it does on the way arrives
+                self._network.pump()
                 self._scheduler.unwind()
                 for task in self._past_tasks:
-                    task.end(-signal.SIGKILL)
                     task.drop()
                 if left_loops:
                     gc.collect()  # what coroutines do when they are dropped happens now, not in others' midst
         finally:
+            if self._froze:
+                gc.unfreeze()
             remove_maker(self._opener)
             PATCHES.take_out()
-            self.trace.stop()
             if self._owns_broker:
                 self.broker.close()
 
