@@ -119,7 +119,7 @@ class BrokerChannel(Declarations):
                         if queue.ring.ready:
                             queue.dispatch()
                     else:
-                        queue.publish(message)
+                        queue.publish(message, self)
                 return
         self._publish(exchange, routing_key, body, properties, mandatory, immediate)
 
@@ -215,7 +215,7 @@ class BrokerChannel(Declarations):
         accepted = routed = True
         if queues:
             for queue in queues:
-                if not queue.publish(message):
+                if not queue.publish(message, self):
                     accepted = False
                     if trace is not None:
                         trace.refused(queue, message)

@@ -135,8 +135,11 @@ class Queue:
         """The position that the next message to be published will get."""
         raise NotImplementedError
 
-    def publish(self, message: Message) -> bool:
-        """Take a message in and give deliveries out; return False when the queue refuses it."""
+    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
+        """Take a message in and give deliveries out; return False when the queue refuses it.
+
+        `publisher` is None for what the broker itself publishes: a dead letter.
+        """
         raise NotImplementedError
 
     def dispatch(self) -> None:

@@ -153,7 +153,7 @@ class ClassicQueue(Queue):
 
     # -- in
 
-    def publish(self, message: Message) -> bool:
+    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
         """Take a message in and give deliveries out; return False when the full queue refuses it."""
         settings = self.settings
         if settings.rejects_publishes and is_above(

@@ -65,18 +65,18 @@ class _Held:
 class QuorumQueue(Queue):
     """A quorum queue.
 
-    Invariant: a message is either in `_order` or, by its position, in `_held`. While `_full`, publishers are
-    refused: from the moment at which the limit was exceeded until the queue is below its soft limit.
+    Invariant: a message is either in `_order` or, by its position, in `_held`. A publisher
+    is refused from the moment at which the limit was exceeded until the queue is below its soft limit.
     """
 
     __slots__ = (
         "_delivery_limit",
         "_expiring",
         "_expiry_timer",
-        "_full",
         "_held",
         "_order",
         "_position",
+        "_publishers",
         "_returns_first",
     )
     type = "quorum"
@@ -94,7 +94,8 @@ class QuorumQueue(Queue):
         self._expiring = False
         """Whether some message may have a time to live: sticky until the queue is empty."""
         self._expiry_timer: HeadTimer | None = None
-        self._full = False
+        self._publishers: dict[BrokerChannel, bool] = {}
+        """Channels that published while too much is refused -> whether they are refused now."""
         self.keeps_book = True
         self.lease = TickingLease(self)
         single = self.arguments.get(args.SINGLE_ACTIVE_CONSUMER) is True
@@ -170,12 +171,12 @@ class QuorumQueue(Queue):
 
     # -- in
 
-    def publish(self, message: Message) -> bool:
+    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
         """Take a message in and give deliveries out; return False when the full queue refuses it.
 
         The limit is soft: the message that exceeds it is taken. Dead letters are never refused.
         """
-        if self._refuses(message):
+        if publisher is not None and self._refuses(publisher):
             return False
         if message[4] is not None or self.settings.message_ttl_ms is not None:
             expires_ns = earliest_ns(self.node.clock.now_ns, self.settings.message_ttl_ms, message[4])
@@ -190,10 +191,18 @@ class QuorumQueue(Queue):
         self._look_at_limit()
         return True
 
-    def _refuses(self, message: Message) -> bool:
-        if not self._rejects_publishes or getattr(message[3], "deaths", None):
+    def _refuses(self, publisher: BrokerChannel) -> bool:
+        """Whether this channel is refused: each that had published when the limit was exceeded, and each
+        that first publishes while it is."""
+        if not self._rejects_publishes:
             return False
-        return self._full or is_above(self.settings, len(self._order), self._order.body_bytes)
+        if publisher not in self._publishers:
+            self._publishers = {each: refused for each, refused in self._publishers.items() if each.is_open}
+            self._publishers[publisher] = is_above(self.settings, len(self._order), self._order.body_bytes)
+        return self._publishers[publisher]
+
+    def _refuse_all(self, refused: bool) -> None:
+        self._publishers = dict.fromkeys(self._publishers, refused)
 
     def _is_urgent(self, message: Message) -> bool:
         properties = message[3]
@@ -209,13 +218,16 @@ class QuorumQueue(Queue):
         """Drop what is above the limits, or find out whether publishers are refused from now on."""
         settings, order = self.settings, self._order
         if not settings.is_limited:
-            self._full = False
+            self._refuse_all(False)
             return
         above = is_above(settings, len(order), order.body_bytes)
         if self._rejects_publishes:
-            self._full = above or (self._full and not self._is_below_soft_limit())
+            if above:
+                self._refuse_all(True)
+            elif self._is_below_soft_limit():
+                self._refuse_all(False)
             return
-        self._full = False
+        self._refuse_all(False)
         while above:
             self._drop_head("maxlen")
             above = is_above(settings, len(order), order.body_bytes)
@@ -451,7 +463,7 @@ class QuorumQueue(Queue):
 
     def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
         """Come back with everything: what was held comes back when the node starts."""
-        self._full = False
+        self._publishers.clear()
 
     def stop(self) -> None:
         """The node stops: no timer fires until it is back."""

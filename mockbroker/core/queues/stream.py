@@ -142,7 +142,7 @@ class StreamQueue(Queue):
         for index, message in enumerate(self._messages):
             yield self._first + index, message, False
 
-    def publish(self, message: Message) -> bool:
+    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
         """Append a message, and deliver it to whoever has read up to here.
 
         Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is lost.
