@@ -265,3 +265,38 @@ def test_a_new_broker_is_empty(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("q", durable=True)
     assert broker.list_queues("name") == [{"name": "q"}]
     assert Broker().list_queues("name") == []
+
+
+def test_a_consumer_that_makes_way_hands_over_when_it_returns(broker: Broker, channel: Channel) -> None:
+    arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+    channel.queue_declare("q", durable=True, arguments=arguments)
+    seen: list[tuple[str, bytes]] = []
+
+    def see(channel: Channel, method: Any, properties: Any, body: bytes) -> None:
+        seen.append((method.consumer_tag, body))
+
+    channel.basic_consume("q", see, consumer_tag="low")
+    channel.basic_publish("", "q", b"m1")
+    channel.basic_consume("q", see, consumer_tag="high", arguments={"x-priority": 5})
+    broker.run()
+    channel.basic_nack(1, requeue=True)
+    broker.run()
+    assert seen == [("low", b"m1"), ("high", b"m1")]
+
+
+def _stream(channel: Channel, **arguments: Any) -> None:
+    channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream", **arguments})
+
+
+def test_a_stream_keeps_everything(broker: Broker, channel: Channel) -> None:
+    _stream(channel, **{"x-max-length-bytes": 1, "x-max-age": "1s"})
+    for body in (b"one", b"two"):
+        channel.basic_publish("", "s", body)
+    broker.clock.advance(3600)
+    assert broker.list_queues("messages") == [{"messages": 2}]
+
+
+def test_a_streams_count_is_exact(broker: Broker, channel: Channel) -> None:
+    _stream(channel)
+    channel.basic_publish("", "s", b"one")
+    assert channel.queue_declare("s", passive=True).method.message_count == 1
