@@ -7,13 +7,17 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from mockbroker.sim import Simulation
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -189,6 +193,30 @@ def test_a_killed_process_never_runs_again_not_even_its_finally():
         sim.run()
         assert (task.exit_code, seen, sim.now) == (-9, [], 1)
     assert str(sim.console(task)) == ""
+
+
+LEFT_OPEN = """
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+from mockbroker.sim import Simulation
+
+def program():
+    ThreadPoolExecutor(2).submit(time.sleep, 1000)
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    time.sleep(1000)
+
+sim = Simulation()
+sim.spawn(program)
+sim.run(until=5)
+print("left open")
+"""
+
+
+def test_a_simulation_that_is_left_open_does_not_keep_the_interpreter_from_ending():
+    run = subprocess.run(
+        [sys.executable, "-c", LEFT_OPEN], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "left open\n", "")
 
 
 def test_a_program_that_swallows_everything_can_still_be_left():

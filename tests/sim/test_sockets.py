@@ -249,6 +249,27 @@ def test_a_socket_that_is_dropped_is_closed():
     assert peers[0].received == [b"x", b"<eof>"]
 
 
+def test_nothing_arrives_that_a_program_does_while_it_is_unwound():
+    peers = []
+
+    def serve(write, hang_up, peer):
+        peers.append(Echo(write, hang_up, peer))
+        return peers[-1]
+
+    def program():
+        sock = socket.create_connection(("localhost", 8))
+        try:
+            time.sleep(100)
+        finally:
+            sock.sendall(b"from the grave")
+
+    with Simulation() as sim:
+        sim.register("localhost:8", serve)
+        sim.spawn(program)
+        sim.run(until=1)
+    assert peers[0].received == [b"<eof>"]
+
+
 def test_a_fault_of_the_served_side_is_raised_by_run_not_in_the_program():
     class Broken(Echo):
         def receive(self, data):
