@@ -125,8 +125,8 @@ def properties() -> SearchStrategy[BasicProperties]:
 
 
 def bodies() -> SearchStrategy[bytes]:
-    """Bodies: empty, short, and around the size of a frame (131,072 bytes)."""
-    large = st.sampled_from([131_063, 131_064, 131_065]).map(lambda size: b"." * size)
+    """Bodies: empty, short, and around the size of the smallest frame (4,096 bytes, 8 not content)."""
+    large = st.sampled_from([4087, 4088, 4089]).map(lambda size: b"." * size)
     return st.binary(max_size=30) | large
 
 
