@@ -240,6 +240,22 @@ def test_a_rolled_back_settlement_can_be_settled_again(client: Client) -> None:
     assert counts(client) == (0, 1)
 
 
+def test_a_commit_settles_each_delivery_as_was_asked(client: Client) -> None:
+    for body in (b"0", b"1", b"2"):
+        client.channel.basic_publish("", "q", body)
+    client.channel.tx_select()
+    tags = [fetch(client.channel) for _ in range(3)]
+    client.channel.basic_nack(tags[2], requeue=True)
+    client.channel.basic_reject(tags[1], requeue=False)
+    client.channel.basic_ack(tags[0])
+    assert counts(client) == (0, 3)
+    client.channel.tx_commit()
+    assert counts(client) == (1, 0)
+    reply = client.channel.basic_get("q")
+    assert isinstance(reply, GetOk)
+    assert (reply.message[2], reply.redelivered) == (b"2", True)
+
+
 def test_a_channel_that_closes_forgets_its_transaction(client: Client) -> None:
     client.channel.basic_publish("", "q", b"0")
     client.channel.tx_select()

@@ -193,7 +193,30 @@ def test_the_active_one_alone_is_served_even_without_credit(broker: Broker) -> N
     assert [worker.got for worker in workers] == [["0", "1"], []]
 
 
+def test_the_next_active_one_is_the_first_in_line(broker: Broker) -> None:
+    publisher = single(broker)
+    workers = [Worker(broker) for _ in range(3)]
+    workers[0].channel.close()
+    publish(publisher, "0")
+    assert [worker.got for worker in workers] == [[], ["0"], []]
+
+
 # -- the shared window
+
+
+def test_consumers_that_a_shared_window_held_back_keep_their_order(
+    broker: Broker, publisher: Channel
+) -> None:
+    channel = broker.connect().channel()
+    channel.basic_qos(prefetch_count=1, global_qos=True)
+    got: list[tuple[str, bytes]] = []
+    for name in ("a", "b", "c"):
+        channel.basic_consume("q", lambda *a, name=name: got.append((name, a[3])))
+    publish(publisher, "0", "1", "2")
+    for tag in (1, 2):
+        channel.basic_ack(tag)
+        broker.run()
+    assert got == [("a", b"0"), ("b", b"1"), ("c", b"2")]
 
 
 def test_a_shared_window_opens_for_every_consumer_of_the_channel(broker: Broker, publisher: Channel) -> None:

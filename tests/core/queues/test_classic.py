@@ -244,6 +244,21 @@ def test_what_is_outstanding_does_not_expire_until_it_returns(broker: Broker, ch
     assert drained(channel) == []
 
 
+def test_a_message_that_returns_expires_at_its_own_time(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q")
+    publish(channel, "short", expiration="100")
+    publish(channel, "long", expiration="1000")
+    (tag,) = held(channel, 1)
+    broker.clock.advance(0.05)
+    channel.basic_nack(tag, requeue=True)
+    broker.clock.advance(0.049)
+    assert broker.list_queues("messages")[0]["messages"] == 2
+    broker.clock.advance(0.001)
+    assert broker.list_queues("messages")[0]["messages"] == 1
+    broker.clock.advance(0.899)
+    assert drained(channel) == ["long"]
+
+
 def test_no_time_at_all_is_enough_for_a_consumer_that_is_ready(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("q")
     publish(channel, "lost", expiration="0")
