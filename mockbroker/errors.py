@@ -10,8 +10,7 @@
     |-- ReentrancyError          something that lets time pass, called inside a callback
     |-- WouldBlockForever        a wait that nothing can ever end
     |-- LivelockError            callbacks that keep one instant going for ever
-    |-- ThreadError              the native API called from a thread that does not own it
-    `-- BrokenInvariant          a fault of mockbroker: please report it
+    `-- ThreadError              the native API called from a thread that does not own it
 
 A mistake of the caller in the Python API itself is a plain TypeError or ValueError. What a client program
 sees (``ChannelClosedByBroker`` and its siblings, pika's names) is made of these in ``exceptions.py``.
@@ -45,8 +44,6 @@ REPLY_CODES = {
     "INTERNAL_ERROR": 541,
 }
 """Name -> number of each reply code. Source: AMQP 0-9-1 specification, section 1.2."""
-
-REPLY_NAMES = {code: name for name, code in REPLY_CODES.items()}
 
 
 class MockbrokerError(Exception):
@@ -136,7 +133,3 @@ class LivelockError(MockbrokerError):
 
 class ThreadError(MockbrokerError):
     """The native API belongs to one thread; a call came from another."""
-
-
-class BrokenInvariant(MockbrokerError):
-    """Mockbroker contradicts itself. This is a fault of mockbroker, not of your program: please report it."""

@@ -23,8 +23,8 @@ def test_an_unknown_code_is_a_mistake() -> None:
 
 
 def test_codes_and_names_are_the_same_table() -> None:
-    assert {errors.REPLY_NAMES[code]: code for code in errors.REPLY_NAMES} == errors.REPLY_CODES
-    assert all(300 < code < 600 for code in errors.REPLY_NAMES)
+    assert len(set(errors.REPLY_CODES.values())) == len(errors.REPLY_CODES)
+    assert all(300 < code < 600 for code in errors.REPLY_CODES.values())
 
 
 def test_every_error_raised_on_purpose_has_one_root() -> None:
@@ -33,7 +33,6 @@ def test_every_error_raised_on_purpose_has_one_root() -> None:
         for each in vars(errors).values()
         if isinstance(each, type) and issubclass(each, Exception) and each.__module__ == errors.__name__
     ]
-    assert errors.BrokenInvariant in kinds
     assert all(issubclass(each, errors.MockbrokerError) for each in kinds)
 
 

@@ -137,18 +137,6 @@ class Ring:
         self.active = consumer
         self._join(consumer)
 
-    def replace_active(self, consumer: Consumer) -> None:
-        """Make a waiting consumer the active one; the active one waits."""
-        previous = self.active
-        assert previous is not None
-        self.waiting.remove(consumer)
-        if previous.parked_at:
-            previous.parked_at = 0
-        else:
-            self.ready.remove(previous)
-        _insert_by_priority(self.waiting, previous)
-        self._activate(consumer)
-
     def rotate(self) -> None:
         """Send the head, which got a message, to the tail of its priority. Cost: O(1) with one priority."""
         if self._uniform:

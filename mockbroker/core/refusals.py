@@ -126,11 +126,6 @@ def internal_exchange(name: str, vhost: str) -> SoftError:
     return SoftError("ACCESS_REFUSED", f"cannot publish to internal {resource('exchange', name, vhost)}")
 
 
-def limit_reached(text: str) -> HardError:
-    """530: a limit of the virtual host, the user or the node is reached."""
-    return HardError("NOT_ALLOWED", text)
-
-
 # -- declarations
 
 

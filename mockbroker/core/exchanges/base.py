@@ -45,11 +45,6 @@ class Binding:
         destination = self.destination
         return (destination.kind, destination.name, self.routing_key, canonical_text(self.arguments))
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether it survives a restart: when both its ends do."""
-        return self.source.durable and self.destination.durable
-
     def __repr__(self) -> str:
         return f"<Binding {self.source.name!r} -> {self.destination.name!r} key={self.routing_key!r}>"
 

@@ -55,7 +55,6 @@ class Queue:
     type = ""
     is_shared = False
     """Whether several consumers may hold the same message, as in a stream."""
-    supports_global_qos = True
     supports_single_active = True
 
     def __init__(

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.message import Message, Properties
 
-REASONS = ("rejected", "expired", "maxlen", "delivery_limit")
-
 
 class Annotated(dict[str, "Any"]):
     """The properties of a message that the broker knows more of than it tells.

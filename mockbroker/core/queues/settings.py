@@ -25,10 +25,7 @@ class Settings:
         "consumer_timeout_ms",
         "dead_letter_exchange",
         "dead_letter_routing_key",
-        "dead_letter_strategy",
-        "delivery_limit",
         "expires_ms",
-        "max_age",
         "max_length",
         "max_length_bytes",
         "message_ttl_ms",
@@ -40,13 +37,10 @@ class Settings:
         self.message_ttl_ms: int | None = None
         self.max_length: int | None = None
         self.max_length_bytes: int | None = None
-        self.delivery_limit: int | None = None
         self.consumer_timeout_ms: int | None = None
         self.dead_letter_exchange: str | None = None
         self.dead_letter_routing_key: str | None = None
-        self.dead_letter_strategy: str | None = None
         self.overflow: str | None = None
-        self.max_age: str | None = None
 
     @classmethod
     def of(
@@ -87,15 +81,12 @@ _NUMBERS = {
     "message_ttl_ms": (args.MESSAGE_TTL, "message-ttl"),
     "max_length": (args.MAX_LENGTH, "max-length"),
     "max_length_bytes": (args.MAX_LENGTH_BYTES, "max-length-bytes"),
-    "delivery_limit": (args.DELIVERY_LIMIT, "delivery-limit"),
     "consumer_timeout_ms": (args.CONSUMER_TIMEOUT, "consumer-timeout"),
 }
 _WORDS = {
     "dead_letter_exchange": (args.DEAD_LETTER_EXCHANGE, "dead-letter-exchange"),
     "dead_letter_routing_key": (args.DEAD_LETTER_ROUTING_KEY, "dead-letter-routing-key"),
-    "dead_letter_strategy": (args.DEAD_LETTER_STRATEGY, "dead-letter-strategy"),
     "overflow": (args.OVERFLOW, "overflow"),
-    "max_age": (args.MAX_AGE, "max-age"),
 }
 
 NO_SETTINGS = Settings()
