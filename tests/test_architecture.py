@@ -239,8 +239,8 @@ def test_arrows_point_down(path: Path) -> None:
             continue
         target = room_of(arrow.target)
         if source is None or source == "core":
-            # The front of the package names what the door offers, and opens the toolkit for tests to those who
-            # ask; core/__init__.py names nothing.
+            # The front of the package names what the door offers, and opens the toolkit for tests to who
+            # asks for it; core/__init__.py names nothing.
             opens = target == "testing" and (arrow.is_lazy or arrow.is_typing_only)
             at_the_door = target is not None and floor_of(target) <= FLOOR_ORDER.index("door")
             ok = source is None and (at_the_door or opens)

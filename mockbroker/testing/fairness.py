@@ -179,6 +179,8 @@ class _Meter:
                 self._single_active = event.arguments.get("x-single-active-consumer") is True
                 if event.type == "stream":
                     raise ValueError(f"{self._queue!r} is a stream: it gives every consumer everything")
+            case events.QueueDeleted():
+                self._ready.clear()
             case events.ConsumerAdded():
                 self._add(event)
             case events.ConsumerCancelled():

@@ -136,6 +136,19 @@ def test_an_auto_ack_consumer_is_not_called_idle() -> None:
     assert fairness.of(broker, "tasks").idle["auto"] == 0
 
 
+def test_what_went_with_a_queue_waits_no_more() -> None:
+    broker, channel = traced()
+    publish(channel, b"gone")
+    channel.queue_delete("tasks")
+    broker.clock.advance(60)
+    channel.queue_declare("tasks")
+    worker(broker, "a", seconds=1)
+    publish(channel, b".", b".")
+    broker.run_until_idle()
+    measured = fairness.of(broker, "tasks")
+    assert (measured.longest_wait, measured.idle) == (1, {"a": 0})
+
+
 def test_what_cannot_be_measured_is_refused() -> None:
     with pytest.raises(ValueError, match="nothing was recorded"):
         fairness.of(Broker(), "tasks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pika
 import pytest
 
 from mockbroker import BasicProperties, Broker, exceptions, faults
@@ -295,6 +296,32 @@ def test_deliveries_travel() -> None:
     scene.publish(b"1", b"2")
     scene.broker.run_until_idle()
     assert times == [0.25, 0.25]
+
+
+def test_a_client_on_the_endpoint_loses_its_link_before_the_confirm() -> None:
+    broker = Broker()
+    with broker.listen() as endpoint:
+        connection = pika.BlockingConnection(pika.URLParameters(endpoint.url))
+        channel = connection.channel()
+        channel.queue_declare("tasks", durable=True)
+        channel.confirm_delivery()
+        fault = faults.drop(broker, faults.BEFORE_CONFIRM)
+        with pytest.raises(pika.exceptions.AMQPConnectionError):
+            channel.basic_publish("", "tasks", b"one", pika.BasicProperties(delivery_mode=2))
+        assert fault.has_struck
+        with endpoint.lock:
+            assert [message.body for message in broker.queue("tasks").ready] == [b"one"]
+
+
+def test_a_client_on_the_endpoint_finds_nobody_who_listens() -> None:
+    broker = Broker()
+    with broker.listen() as endpoint:
+        faults.refuse_connections(broker, 1)
+        parameters = pika.URLParameters(endpoint.url)
+        with pytest.raises(pika.exceptions.AMQPConnectionError):
+            pika.BlockingConnection(parameters)
+        with pika.BlockingConnection(parameters) as connection:
+            assert connection.is_open
 
 
 def test_a_measure_does_not_take_a_fault_for_a_trace() -> None:
