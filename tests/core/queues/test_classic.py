@@ -259,6 +259,15 @@ def test_a_message_that_returns_expires_at_its_own_time(broker: Broker, channel:
     assert drained(channel) == ["long"]
 
 
+def test_a_message_that_comes_to_the_head_expires_at_its_own_time(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q")
+    publish(channel, "long", expiration="1000")
+    publish(channel, "short", expiration="100")
+    held(channel, 1)
+    broker.clock.advance(0.1)
+    assert broker.list_queues("messages_ready")[0]["messages_ready"] == 0
+
+
 def test_no_time_at_all_is_enough_for_a_consumer_that_is_ready(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("q")
     publish(channel, "lost", expiration="0")
