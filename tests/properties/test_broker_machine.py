@@ -174,7 +174,10 @@ class OlderBrokerMachine(BrokerMachine):
     server_rules = "rabbitmq-3.10"
 
 
+# Both profiles count: `pytest --hypothesis-profile=explore` tries ten times as many programs.
+EXAMPLES = settings.default.max_examples if settings.default is not None else 100
+
 TestBroker = BrokerMachine.TestCase
-TestBroker.settings = settings(max_examples=100, stateful_step_count=40)
+TestBroker.settings = settings(max_examples=5 * EXAMPLES, stateful_step_count=40)
 TestOlderBroker = OlderBrokerMachine.TestCase
-TestOlderBroker.settings = settings(max_examples=100, stateful_step_count=40)
+TestOlderBroker.settings = settings(max_examples=2 * EXAMPLES, stateful_step_count=40)
