@@ -211,14 +211,12 @@ class Conversation:
     ) -> None:
         """Open the connection in the core: the client is authenticated and has sent connection.open.
 
-        `name` replaces the connection's name, where the addresses of both ends are known.
+        `name` is the connection's name, where the addresses of both ends are known.
         Raises HardError as `Node.open_connection` does; the conversation has not begun then.
         """
         self.connection = self.node.open_connection(
-            self, user, virtual_host, client_properties, peer_host=peer_host
+            self, user, virtual_host, client_properties, peer_host=peer_host, name=name
         )
-        if name is not None:
-            self.connection.name = name
 
     def announced(self, capability: str) -> bool:
         """Whether the client's properties name this capability as its own."""

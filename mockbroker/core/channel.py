@@ -19,6 +19,7 @@ from mockbroker.core import arguments as args
 from mockbroker.core import refusals, replies
 from mockbroker.core.declarations import Declarations
 from mockbroker.core.dispatch import Consumer, Limiter
+from mockbroker.core.settlement import ACK, DISCARD, REQUEUE, by_queue_and_consumer
 from mockbroker.message import Delivery, GetOk, check_short_string, is_persistent
 
 TYPE_CHECKING = False
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
     from mockbroker.core.timeouts import AckWatch
     from mockbroker.core.transaction import Transaction
     from mockbroker.message import Message, Properties
-
-ACK, REQUEUE, DISCARD = "ack", "requeue", "discard"
-"""The three ways to settle a delivery."""
 
 
 class BrokerChannel(Declarations):
@@ -156,7 +154,8 @@ class BrokerChannel(Declarations):
         if not queues and source is self.vhost.default_exchange and self.node.fast_replies.deliver(message):
             mandatory = False
         if self.transaction is not None:
-            self.transaction.publishes.append((message, queues, mandatory))
+            names = keys if source is self.vhost.default_exchange else [queue.name for queue in queues]
+            self.transaction.publishes.append((message, queues, tuple(names), mandatory))
             return
         self._enqueue(message, queues, mandatory)
 
@@ -490,7 +489,7 @@ class BrokerChannel(Declarations):
 
     def _settle(self, deliveries: list[Delivery], how: str) -> None:
         """Settle deliveries, for each queue and consumer apart: credit returns, and deliveries go on."""
-        for part in _by_queue_and_consumer(deliveries):
+        for part in by_queue_and_consumer(deliveries):
             self._settle_in(part[0].queue, part, how)
         if self.watch is not None:
             self.watch.settled()
@@ -552,14 +551,18 @@ class BrokerChannel(Declarations):
         done, partial = self.transaction, False
         self._begin()
         routed: list[tuple[Message, tuple[Queue, ...]]] = []
-        for published, queues, mandatory in done.publishes:
+        for published, queues, names, mandatory in done.publishes:
             message = self._stamped(published)
-            left = tuple(queue for queue in queues if not queue.is_deleted)
-            if left:
-                routed.append((message, left))
-            elif queues and self.node.rules.lost_queue_fails_commit:
-                partial = True
-            else:
+            if self.node.rules.lost_queue_fails_commit:
+                there = tuple(queue for queue in queues if not queue.is_deleted)
+                lost = len(there) < len(queues)
+            else:  # 3.10 keeps the names, and looks the queues up now
+                found = {name: self.vhost.queues[name] for name in sorted(names) if name in self.vhost.queues}
+                there, lost = tuple(found.values()), False
+            partial = partial or lost
+            if there:
+                routed.append((message, there))
+            elif not lost:
                 self._enqueue(message, (), mandatory)
         for message, queues in routed:  # what comes back does so before anything is delivered
             partial = not self._enqueue(message, queues, False) or partial
@@ -668,30 +671,3 @@ class BrokerChannel(Declarations):
 
     def __repr__(self) -> str:
         return f"<channel {self.number} of {self.connection.name}: {len(self.unacked)} unacked>"
-
-
-def _by_queue_and_consumer(deliveries: list[Delivery]) -> list[list[Delivery]]:
-    """Group deliveries as RabbitMQ's channel does before it tells the queues: by queue, then by consumer.
-
-    Queues come by name, in each first what basic.get fetched, one by one, then the consumers by tag. Source:
-    recorded scenario ``acks/recover-several-consumers``.
-    """
-    groups: dict[tuple[Queue, str | int], list[Delivery]] = {}
-    for delivery in deliveries:
-        consumer = delivery.consumer
-        key = (delivery.queue, delivery.delivery_tag if consumer is None else consumer.tag)
-        group = groups.get(key)
-        if group is None:
-            groups[key] = [delivery]
-        else:
-            group.append(delivery)
-    if len(groups) == 1:
-        return [deliveries]
-    return [groups[key] for key in sorted(groups, key=_told_order)]
-
-
-def _told_order(key: tuple[Queue, str | int]) -> tuple[str, bool, int, str]:
-    queue, tag = key
-    if isinstance(tag, int):
-        return (queue.name, False, tag, "")
-    return (queue.name, True, 0, tag)

@@ -1,7 +1,8 @@
 """A transaction of a channel: what it will do at tx.commit.
 
 Owns: the publishes and settlements since the last commit or rollback, in order.
-Refuses to know: how they are carried out; the channel does that. Routing was decided at the publish.
+Refuses to know: how they are carried out; the channel does that. Routing was decided at the publish:
+it has the queues found then, their names, and whether it is mandatory.
 Source: AMQP 0-9-1 specification, class tx; recorded area ``tx``.
 
 Read next: ``core/channel.py``.
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.message import Delivery, Message
 
-    Publish = tuple[Message, tuple[Queue, ...], bool]
+    Publish = tuple[Message, tuple[Queue, ...], tuple[str, ...], bool]
     Settlement = tuple[str, list[Delivery]]
 
 
