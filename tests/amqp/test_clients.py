@@ -177,7 +177,7 @@ def test_celery_with_retries_and_late_acks(endpoint, broker):
     app.conf.update(task_acks_late=True, worker_enable_remote_control=False, broker_heartbeat=1)
     attempts = []
 
-    @app.task(name="add", bind=True, default_retry_delay=0)
+    @app.task(name="add_with_retries", bind=True, default_retry_delay=0)
     def add(self, a, b):
         attempts.append(self.request.retries)
         if self.request.retries < 1:

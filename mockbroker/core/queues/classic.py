@@ -209,6 +209,7 @@ class ClassicQueue(Queue):
         consumers = ring.ready
         returned = self._returned.entries
         trace = self.node.trace
+        take = self._take
         while consumers and (returned or self.ready):
             consumer = consumers[0]
             channel = consumer.channel
@@ -217,7 +218,7 @@ class ClassicQueue(Queue):
                 continue
             if not consumer.ack_required and self._hand_over_all(consumer):
                 return
-            position, message, redelivered = self._take()
+            position, message, redelivered = take()
             if self._counts_bytes:
                 self.ready_bytes -= len(message[2])
             tag = channel.next_tag
@@ -232,7 +233,8 @@ class ClassicQueue(Queue):
                     channel.watch.delivered(delivery)
             elif self.keeps_book:
                 self.settled(delivery)
-            ring.rotate()
+            if len(consumers) > 1:
+                ring.rotate()
             if trace is not None:
                 trace.delivered(delivery)
             consumer.deliver(delivery)
@@ -248,6 +250,7 @@ class ClassicQueue(Queue):
         if (
             len(self.ring.ready) > 1
             or not self.plain
+            or len(self.ready) == 1  # nothing to gain
             or self._returned.entries
             or self.keeps_book
             or self._expiring
