@@ -93,7 +93,10 @@ def run(arguments: Namespace) -> int:
 
 
 def _load(broker: Broker, file: Path | None) -> None:
-    """Load definitions. Raises ValueError that names the file and what is wrong with it."""
+    """Load definitions, and name on standard error what of them is not emulated.
+
+    Raises ValueError that names the file and what is wrong with it.
+    """
     if file is None:
         return
     from mockbroker.admin import definitions  # noqa: PLC0415 - most servers start empty
@@ -102,11 +105,13 @@ def _load(broker: Broker, file: Path | None) -> None:
         given = json.loads(file.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
             raise ValueError("definitions must be a JSON object")
-        definitions.load(broker.node, given)
+        ignored = definitions.load(broker.node, given)
     except OSError as error:
         raise ValueError(f"cannot read {file}: {error.strerror}") from None
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+    if ignored:
+        sys.stderr.write(f"mockbroker serve: {file}: not emulated: {', '.join(ignored)}\n")
 
 
 def _listen(broker: Broker, arguments: Namespace) -> Endpoint:

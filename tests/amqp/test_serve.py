@@ -54,6 +54,16 @@ def test_definitions_rules_and_a_stop_from_another_terminal(tmp_path):
         assert process.wait(10) == 0
 
 
+def test_definitions_that_are_not_emulated_are_named(tmp_path):
+    file = tmp_path / "definitions.json"
+    shovel = {"component": "shovel", "name": "move", "vhost": "/", "value": {}}
+    file.write_text(json.dumps({"parameters": [shovel], "queues": []}))
+    with serving("--definitions", str(file)) as (process, _):
+        assert process.stderr.readline() == (
+            f"mockbroker serve: {file}: not emulated: parameter shovel/move\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
