@@ -23,6 +23,7 @@ class Rules:
     name: str
     version: str
     mechanisms: tuple[str, ...]
+    preferred_protocol: bytes
 
     # Limits that people meet on a server as installed. Source: RabbitMQ documentation, "Configuration".
     channel_max: int = 2047
@@ -42,6 +43,7 @@ class Rules:
     unknown_exchange_type_closes_connection: bool
     # texts
     bytes_are_shown_as_latin1: bool
+    frames_are_quoted_in_unicode: bool
     headers_numbers_are_one: bool
     # queues
     arguments_of_every_queue_type: tuple[str, ...]
@@ -85,6 +87,7 @@ class _RabbitMQ310(Rules):
     name = "rabbitmq-3.10"
     version = "3.10.8"
     mechanisms = ("PLAIN", "AMQPLAIN")
+    preferred_protocol = bytes((0, 0, 9, 1))
     max_message_bytes = 134_217_728
     names_refused_permission = False
     unknown_policy_keys = ("consumer-timeout",)
@@ -99,6 +102,7 @@ class _RabbitMQ310(Rules):
     odd_delivery_mode_is_refused = True
     unknown_exchange_type_closes_connection = True
     bytes_are_shown_as_latin1 = False
+    frames_are_quoted_in_unicode = False
     bad_master_locator_is_internal_error = True
     default_queue_type_in_equivalence = False
     trusts_published_deaths = True
@@ -137,6 +141,7 @@ class _RabbitMQ40(Rules):
     name = "rabbitmq-4.0"
     version = "4.0.5"
     mechanisms = ("PLAIN", "AMQPLAIN", "ANONYMOUS")
+    preferred_protocol = bytes((3, 1, 0, 0))  # AMQP 1.0 with SASL
     max_message_bytes = 16_777_216
     names_refused_permission = True
     unknown_policy_keys = ()
@@ -153,6 +158,7 @@ class _RabbitMQ40(Rules):
     odd_delivery_mode_is_refused = False
     unknown_exchange_type_closes_connection = False
     bytes_are_shown_as_latin1 = True
+    frames_are_quoted_in_unicode = True
     bad_master_locator_is_internal_error = False
     default_queue_type_in_equivalence = True
     trusts_published_deaths = False

@@ -55,11 +55,6 @@ class Refused(Exception):
     """The client breaks the handshake's rules: the link is closed without a word. The text is for the log."""
 
 
-def is_rabbitmq_3(rules: Rules) -> bool:
-    """Whether these are the rules of a RabbitMQ before 4: AMQP 0-9-1 comes first, octets show as Latin-1."""
-    return rules.version.startswith("3.")
-
-
 def server_properties(rules: Rules) -> Table:
     """Return what the server tells of itself in connection.start. Source: `server-properties/handshake`."""
     return {

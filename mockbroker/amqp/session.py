@@ -37,7 +37,7 @@ from mockbroker.amqp.frames import (
     UndecodableMethod,
     UnknownMethod,
 )
-from mockbroker.amqp.handshake import OPENING, Handshake, Refused, is_rabbitmq_3
+from mockbroker.amqp.handshake import OPENING, Handshake, Refused
 from mockbroker.amqp.heartbeat import Heartbeat
 from mockbroker.amqp.methods import METHODS
 from mockbroker.clock import NS, Clock, Timer
@@ -64,8 +64,6 @@ HELD_BYTES = 8 * 1024 * 1024
 
 _HEADER_BYTES = 8
 _SPOKEN = bytes((0, 0, 9, 1))
-_PREFERRED_BY_4 = bytes((3, 1, 0, 0))
-"""AMQP 1.0 with SASL. Source: `server-properties/protocol-header-garbage`."""
 _VERSIONS = {_SPOKEN: (0, 9), bytes((1, 1, 0, 9)): (0, 9)}
 """Protocol headers that are accepted, and the version that connection.start then names."""
 
@@ -244,7 +242,7 @@ class Session:
     def _spoken(self, header: bytes) -> bytes:
         """Return the version to name to a client whose header is refused."""
         is_later_0_9 = header.startswith(b"AMQP\0\0") and header[6] >= 9
-        return _SPOKEN if is_later_0_9 or is_rabbitmq_3(self._node.rules) else _PREFERRED_BY_4
+        return _SPOKEN if is_later_0_9 else self._node.rules.preferred_protocol
 
     def _take_frames(self, data: bytes) -> int:
         """Take the whole frames at the head of `data`; return where the rest begins."""
@@ -504,7 +502,7 @@ class Session:
         conversation.refuse(HardError("UNEXPECTED_FRAME", text), blamed)
 
     def _quote(self, kind: int, payload: bytes) -> str:
-        return erlang_text.quoted_frame(kind, payload, unicode=not is_rabbitmq_3(self._node.rules))
+        return erlang_text.quoted_frame(kind, payload, unicode=self._node.rules.frames_are_quoted_in_unicode)
 
     def _unknown(self, kind: int, payload: bytes) -> HardError:
         return _quoting("FRAME_ERROR", f"{self._quote(kind, payload)}: unknown_frame")
