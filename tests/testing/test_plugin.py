@@ -57,7 +57,11 @@ def test_fails(mockbroker):
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error")
+    # This process has imported mockbroker already, which pytest would warn of.
+    ignored = "ignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    pytester.makeini(
+        f"[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings =\n    error\n    {ignored}"
+    )
     return pytester
 
 
