@@ -222,6 +222,19 @@ class Nacked(OfChannel):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PrefetchSet(OfChannel):
+    """A channel set its window (basic.qos): of consumers to come, or with `global_` one that all share."""
+
+    prefetch_count: int
+    global_: bool
+
+    @property
+    def text(self) -> str:
+        whose = "shared by its consumers" if self.global_ else "for each new consumer"
+        return f"{self.peer} sets prefetch {self.prefetch_count or 'unlimited'}, {whose}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConsumerAdded(OfChannel):
     """A consumer started; a `prefetch_count` of 0 is without limit."""
 

@@ -292,6 +292,8 @@ class BrokerChannel(Declarations):
         if before is not None and (self.limiter is None or before.in_flight < before.limit):
             for queue in before.resume():
                 self.node.later(queue.resume, self)
+        if self.node.trace is not None:
+            self.node.trace.prefetch_set(self, prefetch_count, global_=global_)
         return replies.BASIC_QOS_OK
 
     def basic_consume(

@@ -145,6 +145,10 @@ class Recorder:
         """Publishes are refused."""
         self._record_of_channel(events.Nacked, channel, delivery_tags=tuple(tags))
 
+    def prefetch_set(self, channel: BrokerChannel, count: int, *, global_: bool) -> None:
+        """A channel sets its window."""
+        self._record_of_channel(events.PrefetchSet, channel, prefetch_count=count, global_=global_)
+
     def consumer_added(self, consumer: Consumer) -> None:
         """A consumer starts."""
         self._record_of_channel(

@@ -152,6 +152,10 @@ def _deprecated(told: History) -> Iterator[tuple[int, str]]:
         for name, why in _DEPRECATED_ARGUMENTS.items():
             if name in event.arguments:
                 yield index, f"queue {event.queue!r} has {name}, which {why}"
+    for index, qos in _indexed(told, events.PrefetchSet):
+        assert isinstance(qos, events.PrefetchSet)
+        if qos.global_:
+            yield index, f"{qos.peer} shares one prefetch window: basic_qos(global_qos=True) is deprecated"
 
 
 def _order_across_channels(told: History) -> Iterator[tuple[int, str]]:
@@ -264,7 +268,7 @@ RULES: dict[str, tuple[Callable[[History], Iterator[tuple[int, str]]], str]] = {
     ),
     "deprecated": (
         _deprecated,
-        "durable=True, or exclusive=True for a queue of one connection; leave the argument out",
+        "durable=True, or exclusive=True for a queue of one connection; leave the argument or global_qos out",
     ),
     "order-across-channels": (
         _order_across_channels,

@@ -64,6 +64,11 @@ def deprecated_queue(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("mine")
 
 
+def deprecated_window(broker: Broker, channel: Channel) -> None:
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_qos(prefetch_count=5, global_qos=True)
+
+
 def deprecated_argument(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("lazy", durable=True, arguments={"x-queue-mode": "lazy"})
 
@@ -99,6 +104,7 @@ BREAKERS = {
     transient_queue_across_restart: ["transient-queue-across-restart", "deprecated"],
     deprecated_queue: ["deprecated"],
     deprecated_argument: ["deprecated"],
+    deprecated_window: ["deprecated"],
     order_across_channels: ["order-across-channels"],
     unroutable: ["unroutable-without-mandatory"],
     consumer_tag_reuse: ["consumer-tag-reuse"],

@@ -96,7 +96,7 @@ def test_a_failure_shows_what_the_broker_holds(project: pytest.Pytester) -> None
             "'tasks': 249 ready, 1 unacknowledged, 1 consumers; 'worker' holds 1 unacknowledged of the 1 *",
             "unacknowledged:",
             "'tasks' #0 b'0': 'worker' of 127.0.0.1:50002 (1), tag 1, and its callback has not run",
-            "the last 200 of 255 events:",
+            "the last 200 of 256 events:",
             "*publishes b'249' to default exchange: queue 'tasks' #249",
             "*'worker' <- b'0' from queue 'tasks' #0, tag 1",
         ]
@@ -113,7 +113,7 @@ def test_a_failure_is_saved_as_text_and_as_a_page(project: pytest.Pytester) -> N
     assert "publishes b'20' " in text.read_text(encoding="utf-8")
     html = page.read_text(encoding="utf-8")
     assert html.startswith("<!doctype html>")
-    assert html.count("<tr class=") == 255
+    assert html.count("<tr class=") == 256
     assert "http" not in html
 
 
