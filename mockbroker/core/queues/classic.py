@@ -334,16 +334,10 @@ class ClassicQueue(Queue):
 
     def expire(self) -> None:
         """Drop what has expired at the head, and wake up when the new head will."""
-        now_ns = self.node.clock.now_ns
-        head = self._peek()
-        while head is not None and head[4] is not None and head[4] <= now_ns:
-            self._drop_head("expired")
-            head = self._peek()
-        if head is None:
-            self._expiring = False
         if self._expiry_timer is None:
             self._expiry_timer = HeadTimer(self.node.clock, self._wake)
-        self._expiry_timer.arm(None if head is None else head[4])
+        if not self._expiry_timer.sweep(self._peek, self._drop_head):
+            self._expiring = False
 
     def _wake(self) -> None:
         self.expire()

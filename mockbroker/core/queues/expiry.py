@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mockbroker.clock import Clock, Timer
     from mockbroker.core.queues.base import Queue
+    from mockbroker.message import Message
 
 
 class HeadTimer:
@@ -37,6 +38,16 @@ class HeadTimer:
                 return
             timer.cancel()
         self._timer = None if due_ns is None else self._clock.schedule(due_ns, self._wake)
+
+    def sweep(self, peek: Callable[[], Message | None], drop: Callable[[str], object]) -> bool:
+        """Drop what has expired at the head, and wake when the new head will; return whether there is one."""
+        now_ns = self._clock.now_ns
+        head = peek()
+        while head is not None and head[4] is not None and head[4] <= now_ns:
+            drop("expired")
+            head = peek()
+        self.arm(None if head is None else head[4])
+        return head is not None
 
 
 class Lease:
