@@ -140,14 +140,10 @@ class WireReplay(Replay):
         client = self._living(step["at"])
         if client is None:
             return
-        payload = bytes.fromhex(step.get("hex", "")) * step.get("repeat", 1)
+        payload = wire.payload_of(step)
         if step["op"] == "raw":
             client.send(payload)
             return
-        if "method" in step:
-            payload = wire.encode_method(step["method"], step.get("fields", {}))
-        if "header" in step:
-            payload = wire.encode_header(step["header"], step.get("properties", {}))
         client.send(wire.frame(step["type"], int(step["at"].partition(".")[2] or 0), payload))
 
     # Time and the server

@@ -16,6 +16,17 @@ from mockbroker.sim import Simulation
 from tests.sim.echo import Echo
 
 
+def remembered_echoes():
+    """Return a list, and a function that serves echoes and puts each into it."""
+    peers = []
+
+    def serve(write, hang_up, peer):
+        peers.append(Echo(write, hang_up, peer))
+        return peers[-1]
+
+    return peers, serve
+
+
 def run_one(function, *, prepare=lambda sim: None):
     """Run one function with an echo at localhost:7; return what it printed."""
     with Simulation() as sim:
@@ -233,11 +244,7 @@ def test_a_cut_link_loses_what_is_asked():
 
 
 def test_a_socket_that_is_dropped_is_closed():
-    peers = []
-
-    def serve(write, hang_up, peer):
-        peers.append(Echo(write, hang_up, peer))
-        return peers[-1]
+    peers, serve = remembered_echoes()
 
     def program():
         sock = socket.create_connection(("localhost", 8))
@@ -250,11 +257,7 @@ def test_a_socket_that_is_dropped_is_closed():
 
 
 def test_nothing_arrives_that_a_program_does_while_it_is_unwound():
-    peers = []
-
-    def serve(write, hang_up, peer):
-        peers.append(Echo(write, hang_up, peer))
-        return peers[-1]
+    peers, serve = remembered_echoes()
 
     def program():
         sock = socket.create_connection(("localhost", 8))
@@ -289,11 +292,7 @@ def test_a_fault_of_the_served_side_is_raised_by_run_not_in_the_program():
 
 
 def test_what_a_killed_program_has_sent_arrives():
-    peers = []
-
-    def serve(write, hang_up, peer):
-        peers.append(Echo(write, hang_up, peer))
-        return peers[-1]
+    peers, serve = remembered_echoes()
 
     def program():
         sock = socket.create_connection(("localhost", 8))

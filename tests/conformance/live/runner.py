@@ -177,14 +177,10 @@ class _Run:
         client = self._client(step["at"])
         if client is None:
             return
-        payload = bytes.fromhex(step.get("hex", "")) * step.get("repeat", 1)
+        payload = wire.payload_of(step)
         if step["op"] == "raw":
             client.send(payload)
             return
-        if "method" in step:
-            payload = wire.encode_method(step["method"], step.get("fields", {}))
-        if "header" in step:
-            payload = wire.encode_header(step["header"], step.get("properties", {}))
         client.frame(step["type"], _number(step["at"]), payload)
 
     def _method(self, step: Step) -> frozenset[str]:

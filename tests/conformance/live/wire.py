@@ -33,6 +33,7 @@ __all__ = [
     "encode_method",
     "encode_value",
     "frame",
+    "payload_of",
     "show_body",
 ]
 
@@ -183,6 +184,15 @@ def encode_header(body_bytes: int, properties: Mapping[str, Any]) -> bytes:
 def frame(kind: int, channel: int, payload: bytes) -> bytes:
     """A whole frame."""
     return struct.pack(">BH", kind, channel) + _sized(">I", payload) + FRAME_END
+
+
+def payload_of(step: Mapping[str, Any]) -> bytes:
+    """The bytes that a step `raw` sends, or the payload of a step `frame`."""
+    if "header" in step:
+        return encode_header(step["header"], step.get("properties", {}))
+    if "method" in step:
+        return encode_method(step["method"], step.get("fields", {}))
+    return bytes.fromhex(step.get("hex", "")) * step.get("repeat", 1)
 
 
 def _text_or(raw: bytes, form: str) -> Any:
