@@ -190,12 +190,23 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--server", required=True, type=Path, help="JSON file that describes the server")
     parser.add_argument("--seed", type=int, required=True, help="the first seed")
     parser.add_argument("--count", type=int, default=sys.maxsize, help="seeds of each family")
-    parser.add_argument("--family", action="append", choices=FAMILIES, help="repeatable; default: all")
+    parser.add_argument(
+        "--family",
+        action="append",
+        choices=FAMILIES,
+        help="repeatable; default: all, with one job, and with more jobs those that can run side by side",
+    )
     parser.add_argument("--wide", action="store_true", help="more clients, longer conversations")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="begin none after this time")
     parser.add_argument("--jobs", type=int, default=4, help="conversations at a time")
     parser.add_argument("--out", type=Path, default=Path("findings"), help="folder for findings")
-    return parser.parse_args()
+    options = parser.parse_args()
+    alone = {name for name, family in FAMILIES.items() if family.needs_server_alone}
+    if options.jobs > 1 and alone & set(options.family or ()):
+        parser.error(f"{', '.join(sorted(alone))}: conversations that need the server alone need --jobs 1")
+    if not options.family:
+        options.family = [name for name in FAMILIES if options.jobs == 1 or name not in alone]
+    return options
 
 
 def main() -> int:
@@ -209,7 +220,7 @@ def main() -> int:
 
     def conversations() -> Iterator[tuple[int, str]]:
         for seed in range(options.seed, options.seed + options.count):
-            for family in options.family or FAMILIES:
+            for family in options.family:
                 if time.monotonic() - begun > options.minutes * 60:
                     return
                 yield seed, family

@@ -25,6 +25,10 @@ class Family(NamedTuple):
 
     queue_arguments: Callable[[Generator], Arguments]
     weights: dict[str, float]
+    needs_server_alone: bool = False
+    """Whether it changes more than its own virtual host and users, so that nothing may run beside it."""
+    is_durable: bool = False
+    """Whether most of what it makes is durable."""
 
 
 BASE_WEIGHTS: dict[str, float] = {
@@ -53,6 +57,11 @@ BASE_WEIGHTS: dict[str, float] = {
     "end transaction": 4,
     "reply": 0.8,
     "policy": 0,
+    "user": 0,
+    "permissions": 0,
+    "limit": 0,
+    "alarm": 0,
+    "restart": 0,
     "wait": 0,
     "mistake": 1.5,
 }
@@ -145,6 +154,12 @@ def stream_arguments(generator: Generator) -> Arguments:
     return {"x-queue-type": "stream"} if generator.chance(0.75) else {}
 
 
+def restart_arguments(generator: Generator) -> Arguments:
+    """Every type of queue, with limits and dead-lettering; no time to live, as a restart takes time."""
+    kind = generator.rng.choices([plain_arguments, quorum_arguments, stream_arguments], [6, 3, 1])[0]
+    return kind(generator)
+
+
 def policy_definition(generator: Generator) -> Arguments:
     """What a policy may ask of queues."""
     definition: Arguments = {}
@@ -170,5 +185,8 @@ FAMILIES: dict[str, Family] = {
     "dlx": Family(dead_letter_only, {"settle": 32}),
     "tx": Family(plain_arguments, {"select mode": 9, "end transaction": 14}),
     "streams": Family(stream_arguments, {"qos": 8, "consume": 12}),
+    "access": Family(plain_arguments, {"user": 3, "permissions": 7, "limit": 3, "connect": 8, "bind": 10}),
+    "alarms": Family(plain_arguments, {"alarm": 5, "connect": 5}, needs_server_alone=True),
+    "restarts": Family(restart_arguments, {"restart": 3}, needs_server_alone=True, is_durable=True),
 }
 """Name -> kind of conversation."""

@@ -8,17 +8,18 @@ promises is left out: a channel consumes from one queue only (two queues race), 
 channel with a shared window, a stream's messages are not counted (a server's count comes late), and a message
 with a short time to live is followed by a wait that is longer.
 
-Read next: ``families.py``, ``compare.py``.
+Read next: ``families.py``, ``operator_moves.py``, ``compare.py``.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
-from .families import BASE_WEIGHTS, FAMILIES, SHORT_TTL_MS, Arguments, policy_definition
+from . import operator_moves
+from .families import BASE_WEIGHTS, FAMILIES, SHORT_TTL_MS, Arguments
 from .transcript import Event, Seen, Step
 
 ROUTING_KEYS = ("red", "blue", "red.dark", "red.dark.old", "")
@@ -38,6 +39,8 @@ class _Channel:
         self.no_ack: set[str] = set()
         self.mode = ""
         self.has_shared_window = False
+        self.has_short_ttl = False
+        """Whether a message that it published expires soon: in a transaction, once that is committed."""
 
     @property
     def queue(self) -> str | None:
@@ -53,6 +56,16 @@ class Generator:
         self.family = FAMILIES[family_name]
         self.exchanges: dict[str, Step] = {}
         self.queues: dict[str, Step] = {}
+        self.policies: set[str] = set()
+        self.user_names = tuple(f"{letter}{seed}" for letter in ("amy", "bob"))
+        self.users: set[str] = set()
+        self.logins: dict[str, str] = {}
+        """Connection -> the user who opened it, empty for the server's own."""
+        self.alarms: set[str] = set()
+        self.publisher: str | None = None
+        """The connection that published during an alarm."""
+        self.restarts = 0
+        self.must_follow: list[Step] = []
         self.length = self.rng.randint(30, 90) if wide else self.rng.randint(12, 40)
         self._connection_names = "ABCDE" if wide else "ABC"
         self._channel_numbers = range(1, 4 if wide else 3)
@@ -60,11 +73,9 @@ class Generator:
         self._exchange_names = [f"x{number}" for number in range(1, 5 if wide else 4)]
         self._connections: set[str] = set()
         self._channels: dict[str, _Channel] = {}
-        self._policies: dict[str, None] = {}
         self._reply_names: set[str] = set()
         self._serial = 0
         self._last_count = 0
-        self._must_follow: list[Step] = []
         weights = BASE_WEIGHTS | self.family.weights
         self._moves = [(MOVES[name], weight) for name, weight in weights.items() if weight]
 
@@ -72,8 +83,8 @@ class Generator:
 
     def next(self) -> Step:
         """Return the next step."""
-        if self._must_follow:
-            return self._must_follow.pop(0)
+        if self.must_follow:
+            return self.must_follow.pop(0)
         if not self._connections:
             return {"op": "connect", "conn": "A"}
         if not self._channels:
@@ -83,16 +94,18 @@ class Generator:
         moves, weights = zip(*self._moves, strict=True)
         while True:
             step: Step | None = self.rng.choices(moves, weights)[0](self)
-            if step is not None:
+            if step is not None and operator_moves.is_possible(self, step):
                 return step
 
     @property
     def has_more_to_do(self) -> bool:
         """Whether a step must follow before the conversation may end."""
-        return bool(self._must_follow)
+        return bool(self.must_follow)
 
     def ending(self) -> Iterator[Step]:
         """Count each queue on a channel of its own, then read what it holds; call `learn` in between."""
+        for resource in sorted(self.alarms):
+            yield {"op": "alarm.clear", "resource": resource}
         yield {"op": "connect", "conn": "Z"}
         for number, name in enumerate(sorted(self.queues), 1):
             if self._is_stream(name):
@@ -130,18 +143,25 @@ class Generator:
 
     def _connect(self) -> Step | None:
         free = set(self._connection_names) - self._connections
-        return {"op": "connect", "conn": min(free)} if free else None
+        if not free:
+            return None
+        step = {"op": "connect", "conn": min(free)}
+        if self.users and self.chance(0.8):
+            step |= {"user": self.pick(self.users), "password": "secret"}
+        return step
 
     def _close_connection(self) -> Step | None:
         if len(self._connections) < 2:
             return None
         name = self.pick(self._connections)
-        holding = [
-            at for at, each in self._channels.items() if at.partition(".")[0] == name and each.outstanding
-        ]
-        if len(holding) > 1:
-            return None  # which of the channels returns its messages first is a race on the servers
+        if not self.may_end([name]):
+            return None
         return {"op": self.rng.choice(["close", "drop"]), "conn": name}
+
+    def may_end(self, connections: Collection[str | None]) -> bool:
+        """Whether their end has one outcome: which of several channels returns its messages first varies."""
+        holding = [at for at, channel in self._channels.items() if channel.outstanding]
+        return sum(at.partition(".")[0] in connections for at in holding) <= 1
 
     def _open_channel(self) -> Step | None:
         every = {f"{name}.{number}" for name in self._connections for number in self._channel_numbers}
@@ -169,8 +189,8 @@ class Generator:
         at = self.pick(at for at, channel in self._channels.items() if channel.mode == "tx")
         if at is None:
             return None
-        if self._has_short_ttl:
-            self._must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
+        if self._has_short_ttl or self._channels[at].has_short_ttl:
+            self.must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
         return self._at("tx.commit" if self.chance(0.75) else "tx.rollback", at)
 
     # Exchanges and queues
@@ -181,7 +201,8 @@ class Generator:
             return {**self.exchanges[name], "at": self.pick(self._channels)}
         kind = self.rng.choice(["direct", "fanout", "topic", "topic", "headers"])
         step = self._at("exchange.declare", exchange=name, type=kind)
-        for flag, probability in (("durable", 0.3), ("auto_delete", 0.1), ("internal", 0.05)):
+        durable = 0.75 if self.family.is_durable else 0.3
+        for flag, probability in (("durable", durable), ("auto_delete", 0.1), ("internal", 0.05)):
             if self.chance(probability):
                 step[flag] = True
         if self.chance(0.2):
@@ -241,7 +262,8 @@ class Generator:
         if "x-queue-type" in arguments:
             step["durable"] = True
         else:
-            for flag, probability in (("durable", 0.4), ("auto_delete", 0.08), ("exclusive", 0.04)):
+            durable = 0.75 if self.family.is_durable else 0.4
+            for flag, probability in (("durable", durable), ("auto_delete", 0.08), ("exclusive", 0.04)):
                 if self.chance(probability):
                     step[flag] = True
         if arguments:
@@ -300,12 +322,12 @@ class Generator:
         if properties := self._properties():
             step["properties"] = properties
         if self._has_short_ttl or properties.get("expiration") == str(SHORT_TTL_MS):
-            self._must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
+            self.must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
         return step
 
     def _properties(self) -> dict[str, Any]:
         properties: dict[str, Any] = {}
-        if self.chance(0.4):
+        if self.chance(0.8 if self.family.is_durable else 0.4):
             properties["delivery_mode"] = self.rng.choice([1, 2, 2])
         if self.chance(0.6 if self.family is FAMILIES["priority"] else 0.15):
             properties["priority"] = self.rng.randint(0, 7)
@@ -394,25 +416,7 @@ class Generator:
     def _wait(self) -> Step:
         return {"op": "wait", "seconds": SHORT_WAIT_S}
 
-    # Policies and mistakes
-
-    def _policy(self) -> Step | None:
-        if self._policies and self.chance(0.35):
-            return {"op": "policy.delete", "name": self.pick(self._policies)}
-        if self.chance(0.15):
-            pattern, scope = "^x", "exchanges"
-            definition: Arguments = {"alternate-exchange": self.pick_exchange_name()}
-        else:
-            pattern, scope = self.rng.choice(["^q", "^q1$", ".*"]), "queues"
-            definition = policy_definition(self)
-        return {
-            "op": "policy.set",
-            "name": f"p{self.rng.randint(1, 2)}",
-            "pattern": pattern,
-            "definition": definition,
-            "priority": self.rng.randint(0, 2),
-            "apply_to": scope,
-        }
+    # Mistakes
 
     def _mistake(self) -> Step:
         at = self.pick(self._channels)
@@ -456,13 +460,10 @@ class Generator:
 
     def learn(self, step: Step, seen: Seen) -> None:
         """Take note of what a step led to."""
+        operator_moves.learn(self, step)
         channel = self._channels.get(step.get("at", ""))
         if step["op"] in ("close", "drop"):
             self._connection_lost(step["conn"])
-        elif step["op"] == "policy.set":
-            self._policies[step["name"]] = None
-        elif step["op"] == "policy.delete":
-            self._policies.pop(step["name"], None)
         elif channel is not None and step["op"] in ("basic.ack", "basic.nack", "basic.reject"):
             tag = step["delivery_tag"]
             channel.settled = tag
@@ -472,6 +473,8 @@ class Generator:
             ]
         elif channel is not None and step["op"] == "basic.recover":
             channel.outstanding = []
+        elif channel is not None and step.get("properties", {}).get("expiration") == str(SHORT_TTL_MS):
+            channel.has_short_ttl = True
         for key, events in seen.items():
             for event in events:
                 self._learn_of_names(step, key, event)
@@ -484,6 +487,7 @@ class Generator:
             self._reply_names.add(reply_to)
         if kind == "connected":
             self._connections.add(key)
+            self.logins[key] = step.get("user", "")
         elif kind in ("connection.close", "closed"):
             self._connection_lost(key)
         elif kind == "queue.declare-ok":
@@ -561,8 +565,8 @@ MOVES: dict[str, Callable[[Generator], Step | None]] = {
     "close channel": Generator._close_channel,
     "select mode": Generator._select_mode,
     "end transaction": Generator._end_transaction,
-    "policy": Generator._policy,
     "reply": Generator._reply,
     "wait": Generator._wait,
     "mistake": Generator._mistake,
+    **operator_moves.MOVES,
 }

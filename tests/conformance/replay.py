@@ -12,7 +12,7 @@ Read next: ``transcript.py``, ``mockbroker/amqp/conversation.py``, FORMAT.md.
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from mockbroker.amqp.conversation import Conversation
@@ -273,7 +273,8 @@ class Replay:
         self._administer(self.node.set_permissions, step["user"], self._vhost, *patterns)
 
     def _clear_permissions(self, step: Step) -> None:
-        self._administer(self.node.clear_permissions, step["user"], self._vhost)
+        is_set = self._vhost in self._permissions_of(step["user"], "permissions")
+        self._administer(self._clear_if, is_set, self.node.clear_permissions, step["user"])
 
     def _set_topic_permissions(self, step: Step) -> None:
         patterns = (step["write"], step["read"])
@@ -282,7 +283,20 @@ class Replay:
         )
 
     def _clear_topic_permissions(self, step: Step) -> None:
-        self._administer(self.node.clear_topic_permissions, step["user"], self._vhost)
+        is_set = any(
+            vhost == self._vhost for vhost, _ in self._permissions_of(step["user"], "topic_permissions")
+        )
+        self._administer(self._clear_if, is_set, self.node.clear_topic_permissions, step["user"])
+
+    def _permissions_of(self, user: str, kind: str) -> Collection[Any]:
+        known = self.node.users.get(user)
+        return () if known is None else getattr(known, kind)
+
+    def _clear_if(self, is_set: bool, change: Callable[[str, str], object], user: str) -> None:
+        """Clear what is set only, as the management API does: the node itself does not mind."""
+        if not is_set:
+            raise ValueError(f"the user {user!r} has nothing to clear in the virtual host {self._vhost!r}")
+        change(user, self._vhost)
 
     def _set_vhost_limit(self, step: Step) -> None:
         self._administer(self.node.set_vhost_limit, self._vhost, step["name"], step["value"])

@@ -152,6 +152,11 @@ class Queue:
     def settled(self, delivery: Delivery) -> None:
         """An acknowledgement settled this delivery; called only where `keeps_book`."""
 
+    @property
+    def refuses_returns(self) -> bool:
+        """Whether `requeue`, of an open channel's deliveries, and `discard` raise HardError."""
+        return False
+
     def check_recover(self) -> None:
         """Refuse basic.recover while there are outstanding deliveries (HardError)."""
 

@@ -219,9 +219,14 @@ class StreamQueue(Queue):
         """Refuse basic.get: HardError 540."""
         raise unsupported.for_stream(self, "basic.get")
 
+    @property
+    def refuses_returns(self) -> bool:
+        """Whether the rules have no returns to a stream."""
+        return self.node.rules.stream_nack_is_refused
+
     def check_recover(self) -> None:
         """Refuse basic.recover where the rules have no returns: HardError 541."""
-        if self.node.rules.stream_nack_is_refused:
+        if self.refuses_returns:
             raise refusals.internal_error()
 
     def requeue(self, deliveries: list[Delivery]) -> None:
@@ -233,7 +238,7 @@ class StreamQueue(Queue):
 
     def discard(self, deliveries: list[Delivery]) -> None:
         """Do nothing: a stream keeps its messages. Raises HardError 540 where the rules refuse that."""
-        if self.node.rules.stream_nack_is_refused:
+        if self.refuses_returns:
             raise unsupported.for_stream(self, "basic.nack and basic.reject")
 
     def purge(self) -> int:
