@@ -63,7 +63,7 @@ class Generator:
         """Connection -> the user who opened it, empty for the server's own."""
         self.alarms: set[str] = set()
         self.publisher: str | None = None
-        """The connection that published during an alarm."""
+        """The channel that published during an alarm."""
         self.restarts = 0
         self.must_follow: list[Step] = []
         self.length = self.rng.randint(30, 90) if wide else self.rng.randint(12, 40)
@@ -245,8 +245,11 @@ class Generator:
             gone = self.pick(arguments)
             return {name: value for name, value in arguments.items() if name != gone}
         name = self.rng.choice(["x-max-length", "x-message-ttl", "x-overflow", "x-max-priority", "x-expires"])
-        values = [1, 7, -1, 2.5, "7", "drop-head", True, {"$int64": 7}, {"$int8": 7}, None]
-        return {**arguments, name: self.rng.choice(values)}
+        if name in ("x-message-ttl", "x-expires"):  # no time that is over before the conversation is
+            numbers = [60_000, 70_000, {"$int64": 70_000}, {"$int16": 30_000}]
+        else:
+            numbers = [1, 7, {"$int64": 7}, {"$int8": 7}]
+        return {**arguments, name: self.rng.choice([*numbers, -1, 2.5, "7", "drop-head", True, None])}
 
     def _declare_server_named(self) -> Step:
         return self._at("queue.declare", queue="", exclusive=self.chance(0.5), auto_delete=self.chance(0.3))

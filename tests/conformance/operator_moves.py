@@ -137,17 +137,15 @@ def restart(generator: Generator) -> Step | None:
 def is_possible(generator: Generator, step: Step) -> bool:
     """Whether a step has one outcome while alarms are on.
 
-    Only one connection may publish then: which of several is read first, once the alarms are over, is chance.
-    That connection is not read any more, so it can do nothing that is answered, and it may not go away.
+    Only one channel may publish then: which of several is read first, once the alarms are over, is chance.
+    Its connection is not read any more, so it can do nothing that is answered, and it may not go away.
     """
-    if not generator.alarms:
+    if not generator.alarms or generator.publisher is None:
         return True
-    connection = step.get("conn") or step.get("at", "").partition(".")[0]
-    if generator.publisher is None:
-        return True
-    if connection == generator.publisher:
+    at = step.get("conn") or step.get("at", "")
+    if at == generator.publisher:
         return step["op"] in _UNANSWERED
-    return step["op"] != _PUBLISHING
+    return at.partition(".")[0] != generator.publisher.partition(".")[0] and step["op"] != _PUBLISHING
 
 
 def learn(generator: Generator, step: Step) -> None:
@@ -170,7 +168,7 @@ def learn(generator: Generator, step: Step) -> None:
         case "restart" | "kill":
             generator.restarts += 1
         case "basic.publish" if generator.alarms:
-            generator.publisher = step["at"].partition(".")[0]
+            generator.publisher = step["at"]
 
 
 MOVES: dict[str, Callable[[Generator], Step | None]] = {
