@@ -1,4 +1,5 @@
-"""``python -m benchmarks`` prints a table of ratios, ``python -m benchmarks startup`` what a start costs."""
+"""``python -m benchmarks`` prints a table of ratios, ``python -m benchmarks startup`` what a start costs,
+``python -m benchmarks endpoint`` what pika gets from the endpoint, beside servers at other URLs."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.cases import chosen
+from benchmarks.endpoint import report
 from benchmarks.peers import PEERS, is_installed
 from benchmarks.runner import HEADING, compare, is_right
 from benchmarks.single import LIMIT
@@ -20,12 +22,15 @@ SMOKE_FACTOR = 0.002
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["table", "startup"], default="table")
+    parser.add_argument("what", nargs="?", choices=PROGRAMS, default="table")
     parser.add_argument("--only", metavar="W1,W5", help="these cases (W5 means all of its kind)")
     parser.add_argument("--peers", help=f"these of {', '.join(PEERS)}; {LIMIT}, the limit, always runs")
     parser.add_argument("--reps", type=int, default=5, help="repetitions; the median counts (default 5)")
     parser.add_argument("--factor", type=float, default=1.0, help="share of the full sizes (default 1)")
     parser.add_argument("--timeout", type=float, default=300, help="seconds for one run (default 300)")
+    parser.add_argument(
+        "--url", action="append", default=[], help="endpoint: a server to compare with (repeatable)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--smoke", action="store_true", help="tiny sizes, once: are the results right?")
     options = parser.parse_args()
@@ -74,10 +79,19 @@ def startup(options: argparse.Namespace) -> tuple[object, bool]:
     return {"import_ms": imports, "isolated_test_ms": isolated}, True
 
 
+def through_pika(options: argparse.Namespace) -> tuple[object, bool]:
+    """Prints what pika gets from the endpoint and the servers at `--url`; a wrong result is an error."""
+    return report(options.url, repetitions=options.reps, factor=options.factor), True
+
+
+PROGRAMS = {"table": table, "startup": startup, "endpoint": through_pika}
+
+
 def main() -> int:
     options = arguments()
-    print(f"CPU time in this process, Python {platform.python_version()}, median of {options.reps}")
-    figures, is_all_right = startup(options) if options.what == "startup" else table(options)
+    time = "wall-clock time" if options.what == "endpoint" else "CPU time in this process"
+    print(f"{time}, Python {platform.python_version()}, median of {options.reps}")
+    figures, is_all_right = PROGRAMS[options.what](options)
     if options.json:
         data = {"python": platform.python_version(), options.what: figures}
         options.json.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
