@@ -1,8 +1,8 @@
 """The endpoint through pika, beside real servers: ``python -m benchmarks endpoint [--url amqp://...]``.
 
-mockbroker, in a process of its own, and the servers at the given URLs take turns in every repetition, with the
-same client here. Times are of the wall clock: a client that waits for a server is what is measured. W1 to W3
-differ in how the queue is worked off; it is full before that, so that publishing is timed alone.
+mockbroker, in a process of its own, and the servers at the given URLs take turns in every repetition, with
+the same client here. Times are of the wall clock: a client that waits for a server is what is measured. W1 to
+W3 differ in how the queue is worked off; it is full before that, so that publishing is timed alone.
 """
 
 from __future__ import annotations
