@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mockbroker import BasicProperties, Broker, Channel
+from mockbroker.amqp.session import Session
 from mockbroker.errors import PolicyError
 from mockbroker.exceptions import (
     AMQPError,
@@ -20,6 +21,7 @@ from mockbroker.exceptions import (
     WouldBlockForever,
 )
 from mockbroker.rules import RULES
+from tests.amqp.raw_client import HEADER, Parser, handshake, method
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "differences.md").read_text(encoding="utf-8")
 PERSISTENT = BasicProperties(delivery_mode=2)
@@ -300,3 +302,27 @@ def test_a_streams_count_is_exact(broker: Broker, channel: Channel) -> None:
     _stream(channel)
     channel.basic_publish("", "s", b"one")
     assert channel.queue_declare("s", passive=True).method.message_count == 1
+
+
+def raw_session(broker: Broker, data: bytes) -> tuple[list[str], bool]:
+    """What the endpoint answers to these bytes, by the names of the methods, and whether it then hangs up."""
+    parser = Parser()
+    hung_up: list[bool] = []
+    session = Session(broker.node, parser.feed, hang_up=lambda: hung_up.append(True))
+    session.receive(data)
+    return [event["ev"] for _, event in parser.events], bool(hung_up)
+
+
+@pytest.mark.parametrize(("depth", "answer"), [(127, "queue.declare-ok"), (128, "connection.close")])
+def test_a_table_may_be_nested_to_a_depth(broker: Broker, depth: int, answer: str) -> None:
+    nested: Any = 1
+    for _ in range(depth):
+        nested = {"deeper": nested}
+    declare = method(1, "queue.declare", queue="q", arguments={"x-nested": nested})
+    answers, _ = raw_session(broker, handshake() + method(1, "channel.open") + declare)
+    assert answers[-1] == answer
+
+
+def test_a_breach_of_the_handshake_ends_the_link_at_once(broker: Broker) -> None:
+    early = method(0, "connection.open", virtual_host="/")
+    assert raw_session(broker, HEADER + early) == (["connection.start"], True)
