@@ -4,7 +4,7 @@ Owns: the server and its threads, who may call, the way from a path to what it n
 Refuses to know: what each path means (the ``http_*.py`` files beside this one have the tables of paths).
 
 Each request is served under the broker's lock, in a thread of its own. Paths, fields and status codes are
-RabbitMQ's; what a broker without processes, disks and statistics cannot say is left out.
+RabbitMQ's; what a broker without processes and disks cannot say is left out.
 
 Source: RabbitMQ documentation, "Management HTTP API"; the answers of RabbitMQ 3.10.8 and 4.0.5.
 
@@ -23,8 +23,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from mockbroker.admin import http_access, http_definitions, http_status, http_topology
-from mockbroker.admin.http_requests import HttpError, Page, Request, Route, not_found
+from mockbroker.admin import http_access, http_definitions, http_settings, http_status, http_topology
+from mockbroker.admin.http_requests import (
+    MANNERS,
+    HttpError,
+    Page,
+    Request,
+    Route,
+    not_found,
+    with_columns,
+)
+from mockbroker.admin.http_statistics import Statistics
 
 if TYPE_CHECKING:
     from mockbroker.amqp.endpoint import Endpoint
@@ -32,7 +41,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-ROUTES = (*http_status.ROUTES, *http_access.ROUTES, *http_topology.ROUTES, *http_definitions.ROUTES)
+ROUTES = (
+    *http_status.ROUTES,
+    *http_access.ROUTES,
+    *http_topology.ROUTES,
+    *http_definitions.ROUTES,
+    *http_settings.ROUTES,
+)
 _MANAGEMENT_TAGS = ("administrator", "monitoring", "policymaker", "management")
 _LONGEST_BODY_BYTES = 16 * 1024 * 1024
 
@@ -41,7 +56,9 @@ class ManagementServer:
     """The management API of one endpoint's broker, on a listening socket, until `close`."""
 
     def __init__(self, endpoint: Endpoint, listener: socket.socket) -> None:
-        self._server = _Server(endpoint, listener)
+        with endpoint.lock:
+            self._statistics = Statistics(endpoint.broker.node)
+        self._server = _Server(endpoint, listener, self._statistics)
         self.host, self.port = listener.getsockname()[:2]
         name = f"mockbroker-management-{self.port}"
         self._thread = threading.Thread(
@@ -56,21 +73,23 @@ class ManagementServer:
         return f"http://{host}:{self.port}"
 
     def close(self) -> None:
-        """Close the port."""
+        """Close the port, and count no more."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+        self._statistics.stop()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, endpoint: Endpoint, listener: socket.socket) -> None:
+    def __init__(self, endpoint: Endpoint, listener: socket.socket, statistics: Statistics) -> None:
         super().__init__(listener.getsockname()[:2], _Handler, bind_and_activate=False)
         self.socket.close()
         self.socket = listener
         self.endpoint = endpoint
+        self.statistics = statistics
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that is gone in the middle of a request is no news."""
@@ -91,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._serve()
 
-    do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = do_GET
+    do_HEAD = do_PUT = do_POST = do_DELETE = do_OPTIONS = do_PATCH = do_GET
 
     def _serve(self) -> None:
         headers: dict[str, str] = {}
@@ -108,9 +127,10 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("vary", "accept, accept-encoding, origin")
-        self.send_header("cache-control", "no-cache")
-        if body or status != 204:
+        if body:
+            self.send_header("cache-control", "no-cache")
             self.send_header("content-type", "application/json")
+        if status != 204:
             self.send_header("content-length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
@@ -127,6 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         with endpoint.lock:
             request = Request(
                 endpoint=endpoint,
+                statistics=self.server.statistics,
                 method=self.command,
                 path_head=segments[1],
                 reason=self.headers.get("x-reason"),
@@ -134,8 +155,9 @@ class _Handler(BaseHTTPRequestHandler):
                 query=dict(parse_qsl(parts.query, keep_blank_values=True)),
                 raw_body=body,
             )
-            if not request.has_tag(route.tag):
-                raise HttpError(401, "not_authorised", f"Not {_TITLES[route.tag]} user")
+            request.require_tag(route.tag)
+            if route.needs_json_type and not (self.headers.get_content_type() == "application/json"):
+                raise HttpError(415, "", "")
             try:
                 answer = route.handler(request, *names)
             finally:
@@ -145,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, answer.body(request.query), {}
         if isinstance(answer, tuple):
             return answer
+        if isinstance(answer, dict) and route.method == "GET":
+            return 200, with_columns(answer, request.query), {}
         return (204, None, {}) if answer is None else (200, answer, {})
 
     def _body(self) -> bytes:
@@ -160,45 +184,42 @@ class _Handler(BaseHTTPRequestHandler):
     def _route(self, segments: tuple[str, ...]) -> tuple[Route, list[str]]:
         allowed = []
         command = "GET" if self.command == "HEAD" else self.command
+        rules = self.server.endpoint.broker.node.rules.name
         for route in ROUTES:
             names = route.match(segments)
-            if names is None:
+            if names is None or rules not in (route.rules or (rules,)):
                 continue
             if route.method == command:
                 return route, names
             allowed.append(route.method)
         if not allowed:
             raise not_found()
-        if command == "OPTIONS":
-            raise HttpError(200, "", "", headers={"allow": ", ".join(["HEAD", *allowed, "OPTIONS"])})
-        raise HttpError(405, "", "", headers={"allow": ", ".join(["HEAD", *allowed, "OPTIONS"])})
+        methods = ["HEAD", *allowed, "OPTIONS"] if "GET" in allowed else [*allowed, "OPTIONS"]
+        headers = {"allow": ", ".join(dict.fromkeys(methods))}
+        raise HttpError(200 if command == "OPTIONS" else 405, "", "", headers=headers)
 
     def _user(self, users: dict[str, User]) -> User:
-        scheme, _, token = (self.headers.get("authorization") or "").partition(" ")
-        try:
-            name, _, password = base64.b64decode(token, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            name = password = ""
+        given = self.headers.get("authorization")
+        challenge = {"www-authenticate": 'Basic realm="RabbitMQ Management"'}
+        if given is None:
+            raise HttpError(401, "", "", headers=challenge)
+        scheme, _, token = given.partition(" ")
+        name = password = ""
+        if scheme.lower() == "basic":
+            try:
+                name, _, password = base64.b64decode(token, validate=True).decode().partition(":")
+            except (binascii.Error, UnicodeDecodeError):
+                raise HttpError(400, "", "") from None
         user = users.get(name)
-        if scheme.lower() != "basic" or user is None or user.password is None or user.password != password:
-            reason = (
-                "Login failed"
-                if self.server.endpoint.broker.node.rules.version.startswith("3.")
-                else "Not_Authorized"
-            )
-            challenge = {"www-authenticate": 'Basic realm="RabbitMQ Management"'}
-            raise HttpError(401, "not_authorized", reason, headers=challenge)
+        if user is None or user.password is None or user.password != password:
+            self.server.statistics.logins[False] += 1
+            manners = MANNERS[self.server.endpoint.broker.node.rules.name]
+            headers = challenge if manners.challenges_again else {}
+            raise HttpError(401, "not_authorized", manners.login_refused, headers=headers)
+        self.server.statistics.logins[True] += 1
         if not any(tag in user.tags for tag in _MANAGEMENT_TAGS):
             raise HttpError(401, "not_authorised", "Not management user")
         return user
-
-
-_TITLES = {
-    "management": "management",
-    "monitoring": "monitor",
-    "policymaker": "policymaker",
-    "administrator": "administrator",
-}
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """Virtual hosts, users, permissions, limits and policies over HTTP.
 
 Owns: the paths below ``/api/vhosts``, ``/api/users``, ``/api/permissions``, ``/api/topic-permissions``, the
-limits and the policies, and what their objects show.
+limits and the policies, and what their objects show. Limits and policies as parameters are in
+``http_settings.py``.
 Refuses to know: what a permission, a limit or a policy does.
 
 Source: RabbitMQ documentation, "Management HTTP API"; the answers of RabbitMQ 3.10.8 and 4.0.5.
@@ -12,6 +13,7 @@ Read next: ``http_requests.py``, ``core/administration.py``.
 from __future__ import annotations
 
 import html
+import re
 from typing import TYPE_CHECKING, Any
 
 from mockbroker.admin.definitions import (
@@ -24,7 +26,8 @@ from mockbroker.admin.definitions import (
     vhost_row,
     words,
 )
-from mockbroker.admin.http_requests import Page, Request, Route, Row, bad_request, not_found
+from mockbroker.admin.http_requests import NODE_NAME, Page, Request, Route, Row, bad_request, not_found
+from mockbroker.core.limits import check_user_limit
 from mockbroker.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -37,21 +40,33 @@ if TYPE_CHECKING:
 
 def list_vhosts(request: Request) -> Page:
     """The virtual hosts that the user may see."""
-    return Page([vhost_row(vhost) for vhost in request.visible_vhosts()])
+    return Page([_vhost_row(request, vhost) for vhost in request.visible_vhosts()], pages=True)
+
+
+def _vhost_row(request: Request, vhost: VHost) -> Row:
+    statistics, now_ns = request.statistics, request.now_ns
+    row = vhost_row(vhost) | statistics.length_details(now_ns, [vhost.name])
+    message_stats = statistics.of_vhosts([vhost.name], now_ns)
+    return row | {"message_stats": message_stats} if message_stats else row
 
 
 def show_vhost(request: Request, name: str) -> Row:
     """One virtual host."""
-    return vhost_row(request.vhost(name))
+    if name not in request.node.vhosts:
+        raise not_found()
+    return _vhost_row(request, request.node.vhosts[name])
 
 
 def put_vhost(request: Request, name: str) -> Any:
-    """Add a virtual host, or change its description, tags or default queue type."""
+    """Add a virtual host, or change its description, tags or default queue type.
+
+    RabbitMQ differs from what one would expect: a description and tags that are not given are taken away.
+    """
     body = request.body()
     is_new = name not in request.node.vhosts
     vhost = request.node.add_vhost(name)
     try:
-        set_metadata(vhost, body)
+        set_metadata(vhost, {"description": "", "tags": "", **body})
     except ValueError as error:
         raise bad_request(str(error)) from None
     if is_new:
@@ -64,6 +79,14 @@ def delete_vhost(request: Request, name: str) -> None:
     if name not in request.node.vhosts:
         raise not_found()
     request.node.delete_vhost(name)
+
+
+def start_vhost(request: Request, name: str, node: str) -> None:
+    """Start a virtual host again; here it runs always."""
+    if node != NODE_NAME:
+        raise bad_request(f"Request to node {node} failed with nodedown")
+    if name not in request.node.vhosts:
+        raise bad_request(f'Request to node {node} failed with {{no_such_vhost,<<"{name}">>}}')
 
 
 def permissions_in(request: Request, name: str) -> Page:
@@ -102,13 +125,23 @@ def put_user(request: Request, name: str) -> Any:
     """Add or change a user."""
     body = request.body()
     if "tags" not in body:
-        raise bad_request("tags_not_present")
+        if "administrator" not in body:
+            raise bad_request("tags_not_present")
+        body["tags"] = "administrator" if body["administrator"] else ""
+    if "password" in body and "password_hash" in body:
+        raise bad_request("both_password_and_password_hash_are_provided")
+    limits = body.get("limits", {})
     is_new = name not in request.node.users
     try:
         password, tags = given_password(body), tuple(words(body["tags"]))
+        for limit, value in limits.items():
+            check_user_limit(limit, value)
+    except PolicyError as error:
+        raise bad_request(error.reason) from None
     except ValueError as error:
         raise bad_request(str(error)) from None
-    request.node.set_user(name, password, tags)
+    user = request.node.set_user(name, password, tags)
+    user.limits.update(limits)
     return (201, None, {}) if is_new else None
 
 
@@ -120,15 +153,17 @@ def delete_user(request: Request, name: str) -> None:
 
 def delete_users(request: Request) -> None:
     """Delete all the users that are named."""
-    names = request.body("users")["users"]
-    for name in names:
+    for name in request.body("users")["users"]:
         if name in request.node.users:
             request.node.delete_user(name)
+        elif request.manners.bulk_delete_checks_names:
+            raise bad_request(["no_such_user", name])
 
 
 def whoami(request: Request) -> Row:
     """The user who asks."""
-    return {"name": request.user.name, "tags": list(request.user.tags), "is_internal_user": True}
+    row: Row = {"name": request.user.name, "tags": list(request.user.tags)}
+    return row | {"is_internal_user": True} if request.manners.tells_internal_users else row
 
 
 # Permissions
@@ -158,14 +193,21 @@ def put_permission(request: Request, vhost: str, name: str) -> Any:
     body = request.body("configure", "write", "read")
     if vhost not in request.node.vhosts or name not in request.node.users:
         raise bad_request("vhost_or_user_not_found")
+    patterns = _patterns(body, "configure", "write", "read")
     is_new = vhost not in request.node.users[name].permissions
-    try:
-        request.node.set_permissions(
-            name, vhost, str(body["configure"]), str(body["write"]), str(body["read"])
-        )
-    except ValueError as error:
-        raise bad_request(str(error)) from None
+    request.node.set_permissions(name, vhost, *patterns)
     return (201, None, {}) if is_new else None
+
+
+def _patterns(body: Row, *keys: str) -> list[str]:
+    """Return regular expressions of a body. Raises HttpError 400 for one that is none."""
+    patterns = [str(body[key]) for key in keys]
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise bad_request(["invalid_regexp", pattern, [error.msg, error.pos]]) from None
+    return patterns
 
 
 def delete_permission(request: Request, vhost: str, name: str) -> None:
@@ -208,10 +250,9 @@ def put_topic_permission(request: Request, vhost: str, name: str) -> Any:
     if vhost not in request.node.vhosts or name not in request.node.users:
         raise bad_request("vhost_or_user_not_found")
     user = request.node.users[name]
+    write, read = _patterns(body, "write", "read")
     is_new = not any(key[0] == vhost for key in user.topic_permissions)
-    request.node.set_topic_permissions(
-        name, vhost, str(body["exchange"]), str(body["write"]), str(body["read"])
-    )
+    request.node.set_topic_permissions(name, vhost, str(body["exchange"]), write, read)
     return (201, None, {}) if is_new else None
 
 
@@ -226,8 +267,8 @@ def delete_topic_permissions(request: Request, vhost: str, name: str) -> None:
 
 def vhost_limits(request: Request, *vhosts: str) -> list[Row]:
     """The limits of virtual hosts."""
-    hosts = [request.vhost(name) for name in vhosts] or request.visible_vhosts()
-    return [{"vhost": host.name, "value": dict(host.limits)} for host in hosts if host.limits or vhosts]
+    hosts = [request.vhost(name, "monitoring") for name in vhosts] or request.visible_vhosts()
+    return [{"vhost": host.name, "value": dict(host.limits)} for host in hosts if host.limits]
 
 
 def put_vhost_limit(request: Request, vhost: str, name: str) -> None:
@@ -245,7 +286,7 @@ def delete_vhost_limit(request: Request, vhost: str, name: str) -> None:
 def user_limits(request: Request, *names: str) -> list[Row]:
     """The limits of users."""
     users = [_user(request, name) for name in names] or list(request.node.users.values())
-    return [{"user": user.name, "value": dict(user.limits)} for user in users if user.limits or names]
+    return [{"user": user.name, "value": dict(user.limits)} for user in users if user.limits]
 
 
 def put_user_limit(request: Request, user: str, name: str) -> None:
@@ -280,7 +321,7 @@ def _book(request: Request, vhost: VHost) -> dict[str, Policy]:
 
 def list_policies(request: Request, *vhosts: str) -> Page:
     """The policies of one virtual host, or of all that the user may see."""
-    hosts = [request.vhost(name) for name in vhosts] or request.visible_vhosts()
+    hosts = request.open_vhosts(*vhosts)
     return Page([policy_row(host.name, policy) for host in hosts for policy in _book(request, host).values()])
 
 
@@ -307,8 +348,9 @@ def put_policy(request: Request, vhost: str, name: str) -> Any:
             operator=_is_operator(request),
         )
     except PolicyError as error:
-        # This page of the real API escapes what it shows; the others do not.
-        raise bad_request(html.escape(str(error.reason), quote=False)) from None
+        reason = str(error.reason)
+        # The real API escapes what this page shows, but not what that of operator policies does.
+        raise bad_request(reason if _is_operator(request) else html.escape(reason, quote=False)) from None
     return (201, None, {}) if is_new else None
 
 
@@ -318,22 +360,13 @@ def delete_policy(request: Request, vhost: str, name: str) -> None:
     request.node.delete_policy(vhost, name, operator=_is_operator(request))
 
 
-def list_parameters(request: Request, *_: str) -> list[Row]:
-    """There are no other parameters than limits."""
-    return [
-        {"value": dict(host.limits), "vhost": host.name, "component": "vhost-limits", "name": "limits"}
-        for host in request.visible_vhosts()
-        if host.limits
-    ]
-
-
-def _policies(kind: str) -> tuple[Route, ...]:
+def _policies(kind: str, tag: str, *, needs_json_type: bool) -> tuple[Route, ...]:
     return (
         Route("GET", kind, list_policies),
         Route("GET", f"{kind}/*", list_policies),
         Route("GET", f"{kind}/*/*", show_policy),
-        Route("PUT", f"{kind}/*/*", put_policy, "policymaker"),
-        Route("DELETE", f"{kind}/*/*", delete_policy, "policymaker"),
+        Route("PUT", f"{kind}/*/*", put_policy, tag, needs_json_type=needs_json_type),
+        Route("DELETE", f"{kind}/*/*", delete_policy, tag),
     )
 
 
@@ -342,9 +375,10 @@ _ADMIN = "administrator"
 ROUTES = (
     Route("GET", "whoami", whoami),
     Route("GET", "vhosts", list_vhosts),
-    Route("GET", "vhosts/*", show_vhost),
+    Route("GET", "vhosts/*", show_vhost, _ADMIN),
     Route("PUT", "vhosts/*", put_vhost, _ADMIN),
     Route("DELETE", "vhosts/*", delete_vhost, _ADMIN),
+    Route("POST", "vhosts/*/start/*", start_vhost, _ADMIN),
     Route("GET", "vhosts/*/permissions", permissions_in, _ADMIN),
     Route("GET", "vhosts/*/topic-permissions", topic_permissions_in, _ADMIN),
     Route("GET", "users", list_users, _ADMIN),
@@ -365,14 +399,12 @@ ROUTES = (
     Route("DELETE", "topic-permissions/*/*", delete_topic_permissions, _ADMIN),
     Route("GET", "vhost-limits", vhost_limits),
     Route("GET", "vhost-limits/*", vhost_limits),
-    Route("PUT", "vhost-limits/*/*", put_vhost_limit, _ADMIN),
+    Route("PUT", "vhost-limits/*/*", put_vhost_limit, _ADMIN, needs_json_type=True),
     Route("DELETE", "vhost-limits/*/*", delete_vhost_limit, _ADMIN),
     Route("GET", "user-limits", user_limits),
     Route("GET", "user-limits/*", user_limits),
-    Route("PUT", "user-limits/*/*", put_user_limit, _ADMIN),
+    Route("PUT", "user-limits/*/*", put_user_limit, _ADMIN, needs_json_type=True),
     Route("DELETE", "user-limits/*/*", delete_user_limit, _ADMIN),
-    Route("GET", "parameters", list_parameters, "policymaker"),
-    Route("GET", "parameters/*", list_parameters, "policymaker"),
-    *_policies("policies"),
-    *_policies("operator-policies"),
+    *_policies("policies", "policymaker", needs_json_type=False),
+    *_policies("operator-policies", _ADMIN, needs_json_type=True),
 )

@@ -17,15 +17,24 @@ from mockbroker.admin import definitions
 from mockbroker.admin.http_requests import Request, Route, Row, bad_request
 
 
-def export_all(request: Request) -> Row:
+def export_all(request: Request) -> Any:
     """Everything."""
-    return definitions.export(request.node)
+    return _as_file(request, definitions.export(request.node))
 
 
-def export_vhost(request: Request, name: str) -> Row:
+def export_vhost(request: Request, name: str) -> Any:
     """Everything in one virtual host."""
+    if name not in request.node.vhosts:
+        raise bad_request("vhost_not_found")
     request.vhost(name)
-    return definitions.export(request.node, name)
+    return _as_file(request, definitions.export(request.node, name))
+
+
+def _as_file(request: Request, exported: Row) -> tuple[int, Row, dict[str, str]]:
+    """Answer with a file to save under the name that the query asks for."""
+    name = request.query.get("download", "")
+    is_name = name.isprintable() and name.isascii()
+    return 200, exported, {"content-disposition": f"attachment; filename={name}"} if name and is_name else {}
 
 
 def import_all(request: Request) -> None:
@@ -54,7 +63,7 @@ def _load(request: Request, vhost: str | None) -> None:
 
 ROUTES = (
     Route("GET", "definitions", export_all, "administrator"),
-    Route("POST", "definitions", import_all, "administrator"),
+    Route("POST", "definitions", import_all, "administrator", needs_json_type=True),
     Route("GET", "definitions/*", export_vhost, "administrator"),
-    Route("POST", "definitions/*", import_vhost, "administrator"),
+    Route("POST", "definitions/*", import_vhost, "administrator", needs_json_type=True),
 )

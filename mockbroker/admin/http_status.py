@@ -15,13 +15,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mockbroker.admin import columns
-from mockbroker.admin.http_requests import HttpError, Page, Request, Route, Row, bad_request, not_found
-from mockbroker.admin.http_topology import NODE_NAME, consumer_rows
+from mockbroker.admin.http_requests import (
+    EXCHANGE_TYPES,
+    NODE_NAME,
+    HttpError,
+    Page,
+    Request,
+    Route,
+    Row,
+    bad_request,
+    not_found,
+)
+from mockbroker.admin.http_topology import connection_details, consumer_rows
 
 if TYPE_CHECKING:
+    from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.connection import BrokerConnection
 
-_EXCHANGE_TYPES = ("direct", "fanout", "headers", "topic")
+_RATES_MODE = "basic"
+"""Figures of queues, channels and exchanges, and none of what goes from one of them to another."""
 _CONNECTION_COLUMNS = (
     "name",
     "host",
@@ -54,50 +66,52 @@ _CHANNEL_COLUMNS = (
 def _exchange_types() -> list[Row]:
     return [
         {"name": name, "description": f"AMQP {name} exchange, as per the AMQP specification", "enabled": True}
-        for name in _EXCHANGE_TYPES
+        for name in EXCHANGE_TYPES
     ]
 
 
 def overview(request: Request) -> Row:
-    """The whole broker in numbers."""
+    """The whole broker in numbers, as far as the user may see it."""
     node = request.node
     hosts = request.visible_vhosts()
     queues = [queue for host in hosts for queue in host.queues.values()]
+    connections = _connections(request)
     ready = sum(queue.ready_count for queue in queues)
     unacked = sum(node.unacked_count(queue) for queue in queues)
     version = node.rules.version
-    return {
+    names = [host.name for host in hosts]
+    object_totals = {
+        "channels": sum(len(connection.channels) for connection in connections),
+        "connections": len(connections),
+        "exchanges": sum(len(host.exchanges) for host in hosts),
+        "queues": len(queues),
+    }
+    row: Row = {
         "management_version": version,
-        "rates_mode": "none",
+        "rates_mode": _RATES_MODE,
         "exchange_types": _exchange_types(),
         "product_version": version,
         "product_name": "RabbitMQ",
         "rabbitmq_version": version,
         "cluster_name": NODE_NAME,
-        "node": NODE_NAME,
-        "message_stats": {},
+        "disable_stats": False,
+        "enable_queue_totals": False,
+        "message_stats": request.statistics.of_vhosts(names, request.now_ns),
+        "churn_rates": request.statistics.churn_rates(request.now_ns),
         "queue_totals": {
             "messages": ready + unacked,
             "messages_ready": ready,
             "messages_unacknowledged": unacked,
+            **request.statistics.length_details(request.now_ns, names),
         },
-        "object_totals": {
-            "channels": sum(len(connection.channels) for connection in node.connections),
-            "connections": len(node.connections),
-            "consumers": sum(len(queue.ring) for queue in queues),
-            "exchanges": sum(len(host.exchanges) for host in hosts),
-            "queues": len(queues),
-        },
-        "listeners": _listeners(request),
-        "contexts": [
-            {
-                "node": NODE_NAME,
-                "description": "RabbitMQ Management",
-                "path": "/",
-                "port": _http_port(request),
-            }
-        ],
+        "object_totals": object_totals,
     }
+    if not request.has_tag("monitoring"):
+        return row
+    object_totals["consumers"] = sum(len(queue.ring) for queue in queues)
+    context = {"node": NODE_NAME, "description": "RabbitMQ Management", "path": "/"}
+    context |= {"ip": request.endpoint.host, "port": str(_http_port(request))}
+    return row | {"node": NODE_NAME, "listeners": _listeners(request), "contexts": [context]}
 
 
 def _http_port(request: Request) -> int:
@@ -126,8 +140,10 @@ def nodes(request: Request) -> list[Row]:
             "disk_free_alarm": "disk" in node.alarms,
             "exchange_types": _exchange_types(),
             "auth_mechanisms": [{"name": name, "enabled": True} for name in node.rules.mechanisms],
+            "enabled_plugins": ["rabbitmq_management"],
             "partitions": [],
-            "rates_mode": "none",
+            "rates_mode": _RATES_MODE,
+            **request.statistics.churn_rates(request.now_ns),
         }
     ]
 
@@ -144,6 +160,11 @@ def cluster_name(request: Request) -> Row:
     return {"name": NODE_NAME}
 
 
+def version(request: Request) -> str:
+    """The version that the rules are of."""
+    return request.node.rules.version
+
+
 def extensions(request: Request) -> list[Row]:
     """There are no plugins."""
     return []
@@ -154,6 +175,10 @@ def extensions(request: Request) -> list[Row]:
 
 def _sees(request: Request, connection: BrokerConnection) -> bool:
     return request.has_tag("monitoring") or connection.user is request.user
+
+
+def _not_yours() -> HttpError:
+    return HttpError(401, "not_authorised", "User not authorised to access object")
 
 
 def _connections(request: Request) -> list[BrokerConnection]:
@@ -191,19 +216,32 @@ def list_connections(request: Request, *vhosts: str) -> Page:
             _connection_row(request, connection)
             for connection in _connections(request)
             if not vhosts or connection.vhost.name in vhosts
+        ],
+        pages=True,
+    )
+
+
+def _connections_of(request: Request, username: str) -> list[BrokerConnection]:
+    if username != request.user.name and not request.has_tag("monitoring"):
+        raise _not_yours()
+    return [each for each in request.node.connections if each.user.name == username]
+
+
+def connections_of(request: Request, username: str) -> Page:
+    """The connections of a user, in brief."""
+    return Page(
+        [
+            {"name": each.name, "vhost": each.vhost.name, "user": username, "node": NODE_NAME}
+            for each in _connections_of(request, username)
         ]
     )
 
 
-def connections_of(request: Request, username: str) -> Page:
-    """The connections of a user."""
-    rows = [_connection_row(request, each) for each in _connections(request) if each.user.name == username]
-    return Page(rows)
-
-
 def _connection(request: Request, name: str) -> BrokerConnection:
-    for connection in _connections(request):
+    for connection in request.node.connections:
         if connection.name == name:
+            if not _sees(request, connection):
+                raise _not_yours()
             return connection
     raise not_found()
 
@@ -222,54 +260,61 @@ def close_connection(request: Request, name: str) -> None:
 def close_connections_of(request: Request, username: str) -> None:
     """Close all connections of a user."""
     reason = request.reason or "Closed via management plugin"
-    for connection in [each for each in _connections(request) if each.user.name == username]:
+    for connection in _connections_of(request, username):
         request.node.force_close(connection, reason)
 
 
-def _channel_rows(request: Request) -> list[Row]:
-    rows = []
-    for connection in _connections(request):
-        for _, channel in sorted(connection.channels.items()):
-            row = {name: columns.CHANNEL.columns[name](channel) for name in _CHANNEL_COLUMNS}
-            row |= {"node": NODE_NAME, "state": "running", "user_who_performed_action": connection.user.name}
-            row["connection_details"] = {"name": connection.name, "peer_host": connection.peer_host}
-            rows.append(row)
-    return rows
+def _channel_row(request: Request, channel: BrokerChannel) -> Row:
+    connection = channel.connection
+    row = {name: columns.CHANNEL.columns[name](channel) for name in _CHANNEL_COLUMNS}
+    row |= {"node": NODE_NAME, "state": "running", "user_who_performed_action": connection.user.name}
+    row["connection_details"] = connection_details(connection)
+    message_stats = request.statistics.of_channel(connection.name, channel.number, request.now_ns)
+    return row | {"message_stats": message_stats} if message_stats else row
+
+
+def _channels(request: Request, connections: list[BrokerConnection]) -> Page:
+    channels = [channel for each in connections for _, channel in sorted(each.channels.items())]
+    return Page([_channel_row(request, channel) for channel in channels], pages=True)
 
 
 def list_channels(request: Request) -> Page:
     """The channels that the user may see."""
-    return Page(_channel_rows(request))
+    return _channels(request, _connections(request))
 
 
 def channels_in(request: Request, vhost: str) -> Page:
     """The channels in a virtual host."""
-    request.vhost(vhost)
-    return Page([row for row in _channel_rows(request) if row["vhost"] == vhost])
+    host = request.vhost(vhost)
+    return _channels(request, [each for each in _connections(request) if each.vhost is host])
 
 
 def channels_of(request: Request, name: str) -> Page:
     """The channels of a connection."""
-    connection = _connection(request, name)
-    return Page(
-        [row for row in _channel_rows(request) if row["connection_details"]["name"] == connection.name]
-    )
+    return _channels(request, [_connection(request, name)])
 
 
 def show_channel(request: Request, name: str) -> Row:
     """One channel, with its consumers."""
-    for row in _channel_rows(request):
-        if row["name"] == name:
-            consumers = consumer_rows(request.node, request.node.vhosts[row["vhost"]])
+    for connection in request.node.connections:
+        for channel in connection.channels.values():
+            if columns.CHANNEL.columns["name"](channel) != name:
+                continue
+            if not _sees(request, connection):
+                raise _not_yours()
+            consumers = consumer_rows(request.node, channel.vhost)
             own = [each for each in consumers if each["channel_details"]["name"] == name]
+            row = _channel_row(request, channel)
             return {**row, "consumer_details": own, "deliveries": [], "publishes": []}
     raise not_found()
 
 
 def list_consumers(request: Request, *vhosts: str) -> Page:
-    """The consumers in one virtual host, or in all that the user may see."""
-    hosts = [request.vhost(name) for name in vhosts] or request.visible_vhosts()
-    return Page([row for host in hosts for row in consumer_rows(request.node, host)])
+    """The consumers in one virtual host, or in all: everybody's for who monitors, else the user's own."""
+    hosts = [request.vhost(name, "monitoring") for name in vhosts] or request.visible_vhosts()
+    sees_all = request.has_tag("monitoring")
+    rows = [row for host in hosts for row in consumer_rows(request.node, host)]
+    return Page([row for row in rows if sees_all or row["channel_details"]["user"] == request.user.name])
 
 
 # Health
@@ -278,8 +323,28 @@ def list_consumers(request: Request, *vhosts: str) -> Page:
 _HEALTHY = {"status": "ok"}
 
 
-def healthy(request: Request, *_: str) -> Row:
+def healthy(request: Request) -> Row:
     """A check that cannot fail here."""
+    return _HEALTHY
+
+
+def healthy_node(request: Request, name: str) -> Row:
+    """The same, of the node by its name."""
+    if name != NODE_NAME:
+        raise not_found()
+    return _HEALTHY
+
+
+_TIME_UNITS = ("days", "weeks", "months", "years")
+
+
+def check_certificates(request: Request, within: str, unit: str) -> Row:
+    """Whether a certificate expires soon; there are none."""
+    if not within.isdecimal():
+        raise bad_request("Invalid expiration value.")
+    if unit not in _TIME_UNITS:
+        units = ", ".join(_TIME_UNITS)
+        raise bad_request(f"Time unit not recognised. Supported units: {units}.")
     return _HEALTHY
 
 
@@ -367,6 +432,7 @@ _ADMIN = "administrator"
 ROUTES = (
     Route("GET", "overview", overview),
     Route("GET", "cluster-name", cluster_name),
+    Route("GET", "version", version, rules=("rabbitmq-4.0",)),
     Route("GET", "extensions", extensions),
     Route("GET", "nodes", nodes, "monitoring"),
     Route("GET", "nodes/*", show_node, "monitoring"),
@@ -384,14 +450,14 @@ ROUTES = (
     Route("GET", "consumers/*", list_consumers),
     Route("GET", "aliveness-test/*", aliveness_test),
     Route("GET", "healthchecks/node", healthy),
-    Route("GET", "healthchecks/node/*", healthy),
+    Route("GET", "healthchecks/node/*", healthy_node),
     Route("GET", "health/checks/alarms", check_alarms),
     Route("GET", "health/checks/local-alarms", check_alarms),
-    Route("GET", "health/checks/certificate-expiration/*/*", healthy),
+    Route("GET", "health/checks/certificate-expiration/*/*", check_certificates),
     Route("GET", "health/checks/port-listener/*", check_port),
     Route("GET", "health/checks/protocol-listener/*", check_protocol),
     Route("GET", "health/checks/virtual-hosts", healthy),
     Route("GET", "health/checks/node-is-quorum-critical", quorum_critical),
-    Route("GET", "health/checks/node-is-mirror-sync-critical", quorum_critical),
+    Route("GET", "health/checks/node-is-mirror-sync-critical", quorum_critical, rules=("rabbitmq-3.10",)),
     Route("POST", "mockbroker/ctl", ctl, _ADMIN),
 )

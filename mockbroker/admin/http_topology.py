@@ -19,7 +19,8 @@ from urllib.parse import quote_plus
 from mockbroker.admin import columns, listings
 from mockbroker.admin.columns import EXCHANGE, choose
 from mockbroker.admin.http_requests import (
-    DirectChannel,
+    EXCHANGE_TYPES,
+    NODE_NAME,
     HttpError,
     Page,
     Request,
@@ -28,37 +29,36 @@ from mockbroker.admin.http_requests import (
     bad_request,
     flag,
     not_found,
+    refused_message,
+    table,
 )
+from mockbroker.errors import AMQPError, HardError, SoftError
 from mockbroker.message import PROPERTY_NAMES, GetOk
 from mockbroker.values import canonical_text
 
 if TYPE_CHECKING:
+    from mockbroker.admin.columns import QueueState
+    from mockbroker.core.channel import BrokerChannel
+    from mockbroker.core.connection import BrokerConnection
     from mockbroker.core.exchanges.base import Exchange
     from mockbroker.core.vhost import VHost
 
-NODE_NAME = "rabbit@localhost"
-"""What stands for the Erlang node's name: a simulated server has one name everywhere."""
-
 _DEFAULT_EXCHANGE = "amq.default"
-_IDLE = {"rate": 0.0}
+_IDENTITY_COLUMNS = ("name", "durable", "auto_delete", "arguments", "state", "type")
+_LENGTH_COLUMNS = ("messages", "messages_ready", "messages_unacknowledged")
 _QUEUE_COLUMNS = (
-    "name",
-    "durable",
-    "auto_delete",
-    "arguments",
-    "exclusive",
-    "messages",
-    "messages_ready",
-    "messages_unacknowledged",
-    "messages_persistent",
+    *_IDENTITY_COLUMNS,
+    *_LENGTH_COLUMNS,
+    "effective_policy_definition",
+    "consumers",
+)
+_CLASSIC_COLUMNS = (
     "message_bytes",
     "message_bytes_ready",
     "message_bytes_unacknowledged",
     "message_bytes_persistent",
-    "consumers",
-    "policy",
-    "state",
-    "type",
+    "messages_persistent",
+    "head_message_timestamp",
 )
 _EXCHANGE_COLUMNS = ("name", "type", "durable", "auto_delete", "internal", "arguments", "policy")
 
@@ -66,9 +66,12 @@ _EXCHANGE_COLUMNS = ("name", "type", "durable", "auto_delete", "internal", "argu
 # Exchanges
 
 
-def _exchange_row(vhost: VHost, row: Row) -> Row:
+def _exchange_row(request: Request, vhost: VHost, row: Row) -> Row:
     if not row["policy"]:
         del row["policy"]
+    message_stats = request.statistics.of_exchange(vhost.name, row["name"], request.now_ns)
+    if message_stats:
+        row["message_stats"] = message_stats
     return {
         **row,
         "vhost": vhost.name,
@@ -78,13 +81,14 @@ def _exchange_row(vhost: VHost, row: Row) -> Row:
 
 def list_exchanges(request: Request, *vhosts: str) -> Page:
     """The exchanges of one virtual host, or of all that the user may see."""
-    hosts = [request.vhost(name) for name in vhosts] or request.visible_vhosts()
+    hosts = request.open_vhosts(*vhosts)
     return Page(
         [
-            _exchange_row(host, row)
+            _exchange_row(request, host, row)
             for host in hosts
             for row in listings.list_exchanges(request.node, host.name, _EXCHANGE_COLUMNS)
-        ]
+        ],
+        pages=True,
     )
 
 
@@ -100,17 +104,20 @@ def show_exchange(request: Request, vhost: str, name: str) -> Row:
     """One exchange."""
     exchange = _exchange(request, vhost, name)
     row = choose(EXCHANGE, _EXCHANGE_COLUMNS, request.node).row(exchange)
-    return {**_exchange_row(exchange.vhost, row), "incoming": [], "outgoing": []}
+    return {**_exchange_row(request, exchange.vhost, row), "incoming": [], "outgoing": []}
 
 
 def declare_exchange(request: Request, vhost: str, name: str) -> Any:
     """Declare an exchange: 201 for a new one, 204 for one that is there and equal."""
     body = request.body()
     is_new = name not in request.vhost(vhost).exchanges
+    kind = body.get("type", "direct")
+    if kind not in EXCHANGE_TYPES:
+        raise bad_request(f"invalid exchange type '{kind}'")
     with request.channel(vhost) as channel:
         channel.exchange_declare(
             exchange=name,
-            type=body.get("type", "direct"),
+            type=kind,
             passive=False,
             durable=flag(body, "durable"),
             auto_delete=flag(body, "auto_delete"),
@@ -131,29 +138,39 @@ def publish(request: Request, vhost: str, name: str) -> Row:
     """Publish a message; say whether it was routed."""
     body = request.body("properties", "routing_key", "payload", "payload_encoding")
     payload = _payload(body["payload"], body["payload_encoding"])
-    direct = request.channel(vhost)
-    assert isinstance(direct, DirectChannel)
-    if (name if name != _DEFAULT_EXCHANGE else "") not in request.vhost(vhost).exchanges:
+    exchange = "" if name == _DEFAULT_EXCHANGE else name
+    is_there = exchange in request.vhost(vhost).exchanges
+    if not is_there and not request.manners.missing_is_quoted:
         raise HttpError(404, "not_found", "exchange_not_found")
+    direct = request.channel(vhost)
     with direct as channel:
-        channel.basic_publish(
-            exchange="" if name == _DEFAULT_EXCHANGE else name,
-            routing_key=str(body["routing_key"]),
-            body=payload,
-            properties=_given_properties(body["properties"]),
-            mandatory=True,
-        )
+        channel.confirm_select()
+        try:
+            channel.basic_publish(
+                exchange=exchange,
+                routing_key=str(body["routing_key"]),
+                body=payload,
+                properties=_given_properties(body["properties"]),
+                mandatory=True,
+            )
+        except AMQPError as error:
+            raise refused_message(error) from None
         request.node.drain()
+        request.node.input_drained()
+    if direct.refused:
+        raise bad_request("rejected Unable to publish message. Check queue limits.")
     return {"routed": not direct.returned}
 
 
 def _payload(text: Any, encoding: Any) -> bytes:
-    if encoding == "string":
-        return str(text).encode()
-    if encoding != "base64":
+    if encoding not in ("string", "base64"):
         raise bad_request(["unsupported_encoding", encoding])
+    if not isinstance(text, str):
+        raise bad_request("payload_not_string")
+    if encoding == "string":
+        return text.encode()
     try:
-        return base64.b64decode(str(text), validate=True)
+        return base64.b64decode(text, validate=True)
     except binascii.Error:
         raise bad_request(["not_base64", text]) from None
 
@@ -175,42 +192,110 @@ def _given_properties(given: Any) -> dict[str, Any] | None:
             and not isinstance(value, str)
         ):
             raise bad_request(["not_string", name])
-    return {name: given[name] for name in PROPERTY_NAMES if name in given} or None
+    properties = {name: given[name] for name in PROPERTY_NAMES if name in given}
+    if "headers" in properties:
+        properties["headers"] = _headers(properties["headers"])
+    return properties or None
+
+
+def _headers(given: Any) -> Row:
+    """Return a table of headers; an empty list stands for an empty table, as some clients write it."""
+    if given == []:
+        return {}
+    if not isinstance(given, dict):
+        raise bad_request("headers must be an object")
+    if _has_null(given):
+        raise bad_request("null_not_allowed")
+    headers: Row = table(given)
+    return headers
+
+
+def _has_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_null(each) for each in value.values())
+    return value is None or (isinstance(value, list) and any(_has_null(each) for each in value))
 
 
 # Queues
 
 
-def _queue_row(vhost: VHost, row: Row) -> Row:
-    if not row["policy"]:
-        del row["policy"]
-    shown = {column: value for column, value in row.items() if value is not None}
-    details = {
-        f"{column}_details": _IDLE for column in ("messages", "messages_ready", "messages_unacknowledged")
-    }
-    return {**shown, **details, "vhost": vhost.name, "node": NODE_NAME}
+def _queue_row(request: Request, state: QueueState) -> Row:
+    """A queue as the API shows it; the query may ask for less."""
+    queue = state.queue
+    vhost = queue.vhost.name
+    row = _cells(state, _IDENTITY_COLUMNS)
+    row |= {"exclusive": queue.exclusive_to is not None, "vhost": vhost, "node": NODE_NAME}
+    if queue.type in _REPLICATED:
+        row |= {"leader": NODE_NAME, "members": [NODE_NAME], "online": [NODE_NAME]}
+    policies = _policies(state)
+    if request.query.get("disable_stats") == "true":
+        if request.query.get("enable_queue_totals") == "true":
+            row |= _cells(state, _LENGTH_COLUMNS)
+            row |= {"policy": policies["policy"]} if policies["policy"] else {}
+        return row
+    row |= policies | _cells(state, _QUEUE_COLUMNS)
+    if queue.type == "classic":
+        consumer = queue.consumer_in_exclusive_use
+        row |= _cells(state, _CLASSIC_COLUMNS)
+        row["exclusive_consumer_tag"] = consumer.tag if consumer is not None else None
+        if queue.exclusive_to is not None:
+            row["owner_pid_details"] = connection_details(queue.exclusive_to)
+    if queue.type in ("classic", "quorum"):
+        active = queue.ring.active if queue.ring.single_active else None
+        row["single_active_consumer_tag"] = active.tag if active is not None else None
+    row |= request.statistics.length_details(request.now_ns, [vhost], queue.name)
+    message_stats = request.statistics.of_queue(vhost, queue.name, request.now_ns)
+    return row | {"message_stats": message_stats} if message_stats else row
+
+
+_REPLICATED = ("quorum", "stream")
+
+
+def _cells(state: QueueState, names: tuple[str, ...]) -> Row:
+    return {name: columns.QUEUE.columns[name](state) for name in names}
+
+
+def _policies(state: QueueState) -> Row:
+    """The names of the policies that apply; null without one."""
+    names = _cells(state, ("policy", "operator_policy"))
+    return {kind: name or None for kind, name in names.items()}
 
 
 def list_queues(request: Request, *vhosts: str) -> Page:
     """The queues of one virtual host, or of all that the user may see."""
-    hosts = [request.vhost(name) for name in vhosts] or request.visible_vhosts()
+    hosts = request.open_vhosts(*vhosts)
     return Page(
         [
-            _queue_row(host, row)
+            _queue_row(request, state)
             for host in hosts
-            for row in listings.list_queues(request.node, host.name, _QUEUE_COLUMNS)
-        ]
+            for state in listings.queue_states(request.node, host.name)
+        ],
+        pages=True,
     )
 
 
 def show_queue(request: Request, vhost: str, name: str) -> Row:
     """One queue, with its consumers."""
     host = request.vhost(vhost)
-    rows = [row for row in listings.list_queues(request.node, vhost, _QUEUE_COLUMNS) if row["name"] == name]
-    if not rows:
+    if name not in host.queues:
         raise not_found()
+    state = next(
+        each for each in listings.queue_states(request.node, vhost) if each.queue is host.queues[name]
+    )
+    row = _queue_row(request, state)
+    if request.query.get("disable_stats") == "true":
+        return row
     consumers = [row for row in consumer_rows(request.node, host) if row["queue"]["name"] == name]
-    return {**_queue_row(host, rows[0]), "consumer_details": consumers, "deliveries": [], "incoming": []}
+    return {**row, "consumer_details": consumers, "deliveries": [], "incoming": []}
+
+
+def connection_details(connection: BrokerConnection) -> Row:
+    """Return a connection as other objects refer to it."""
+    return {
+        "name": connection.name,
+        "peer_host": connection.peer_host,
+        "peer_port": columns.CONNECTION.columns["peer_port"](connection),
+    }
 
 
 def consumer_rows(node: Any, vhost: VHost) -> list[Row]:
@@ -241,6 +326,7 @@ def consumer_rows(node: Any, vhost: VHost) -> list[Row]:
                         "node": NODE_NAME,
                         "number": channel.number,
                         "peer_host": connection.peer_host,
+                        "peer_port": columns.CONNECTION.columns["peer_port"](connection),
                         "user": connection.user.name,
                     },
                     "queue": {"name": name, "vhost": vhost.name},
@@ -287,34 +373,55 @@ def _check_queue(request: Request, vhost: str, name: str) -> None:
         raise not_found()
 
 
+def act_on_queue(request: Request, vhost: str, name: str) -> None:
+    """Synchronise a queue's mirrors, or stop doing so: there are none, so nothing is left to do."""
+    action = request.body("action")["action"]
+    _check_queue(request, vhost, name)
+    if action not in ("sync", "cancel_sync") or not request.manners.has_mirrors:
+        raise bad_request(["unknown", action])
+
+
 _ACK_MODES = ("ack_requeue_true", "ack_requeue_false", "reject_requeue_true", "reject_requeue_false")
 
 
 def get_messages(request: Request, vhost: str, name: str) -> list[Row]:
-    """Fetch messages; the ack mode says whether they stay in the queue."""
-    body = request.body("count", "ackmode", "encoding")
+    """Fetch messages; the ack mode says whether they stay in the queue. A negative count means all."""
+    body = request.body("ackmode", "count", "encoding")
     encoding, mode = body["encoding"], body["ackmode"]
     if encoding not in ("auto", "base64"):
         raise bad_request("Unsupported encoding. Please use auto or base64.")
     if mode not in _ACK_MODES:
         raise bad_request(["unsupported_ackmode", mode])
+    count = _integer(body, "count")
+    truncate = _integer(body, "truncate") if body.get("truncate") is not None else None
     if name not in request.vhost(vhost).queues:
-        raise HttpError(404, "not_found", "queue_not_found")
-    truncate = body.get("truncate")
-    rows = []
+        is_quoted = request.manners.missing_is_quoted
+        text = f"NOT_FOUND - no queue '{name}' in vhost '{vhost}'"
+        raise HttpError(404, "not_found", text if is_quoted else "queue_not_found")
     with request.channel(vhost) as channel:
-        last_tag = 0
-        for _ in range(_integer(body, "count")):
-            got = channel.basic_get(queue=name, no_ack=False)
-            if not isinstance(got, GetOk):
-                break
-            last_tag = got.delivery_tag
-            rows.append(_message_row(got, encoding, truncate))
-        if last_tag and mode == "ack_requeue_false":
-            channel.basic_ack(delivery_tag=last_tag, multiple=True)
-        elif last_tag:
-            channel.basic_nack(delivery_tag=last_tag, multiple=True, requeue=mode.endswith("true"))
-    return rows
+        try:
+            fetched = _fetch(channel, name, count)
+        except HardError as error:
+            raise refused_message(error) from None
+        except SoftError as error:
+            raise HttpError(401, "not_authorised", error.reply_text) from None
+        if fetched:
+            last_tag = fetched[-1].delivery_tag
+            if mode == "ack_requeue_false":
+                channel.basic_ack(delivery_tag=last_tag, multiple=True)
+            else:
+                channel.basic_nack(delivery_tag=last_tag, multiple=True, requeue=mode.endswith("true"))
+    return [_message_row(got, encoding, truncate) for got in fetched]
+
+
+def _fetch(channel: BrokerChannel, queue: str, count: int) -> list[GetOk]:
+    fetched: list[GetOk] = []
+    while len(fetched) != count:
+        got = channel.basic_get(queue=queue, no_ack=False)
+        if not isinstance(got, GetOk):
+            break
+        fetched.append(got)
+    return fetched
 
 
 def _integer(body: Row, key: str) -> int:
@@ -383,13 +490,12 @@ _KINDS = {"q": "queue", "e": "exchange"}
 
 def list_bindings(request: Request, *vhosts: str) -> Page:
     """The bindings of one virtual host, or of all that the user may see."""
-    names = vhosts or [host.name for host in request.visible_vhosts()]
-    return Page([row for name in names for row in _bindings(request, name)])
+    hosts = request.open_vhosts(*vhosts)
+    return Page([row for host in hosts for row in _bindings(request, host.name)])
 
 
 def bindings_of_queue(request: Request, vhost: str, name: str) -> Page:
     """What leads to a queue."""
-    _check_queue(request, vhost, name)
     wanted = ("queue", name)
     return Page(
         [row for row in _bindings(request, vhost) if (row["destination_type"], row["destination"]) == wanted]
@@ -398,13 +504,13 @@ def bindings_of_queue(request: Request, vhost: str, name: str) -> Page:
 
 def bindings_from(request: Request, vhost: str, name: str) -> Page:
     """What leads away from an exchange."""
-    source = _exchange(request, vhost, name).name
+    source = "" if name == _DEFAULT_EXCHANGE else name
     return Page([row for row in _bindings(request, vhost) if row["source"] == source])
 
 
 def bindings_to(request: Request, vhost: str, name: str) -> Page:
     """What leads to an exchange."""
-    wanted = ("exchange", _exchange(request, vhost, name).name)
+    wanted = ("exchange", name)
     return Page(
         [row for row in _bindings(request, vhost) if (row["destination_type"], row["destination"]) == wanted]
     )
@@ -473,10 +579,12 @@ def unbind(request: Request, vhost: str, source: str, kind: str, destination: st
 
 
 def _arguments(body: Row) -> Row:
-    arguments = body.get("arguments", {})
+    """The arguments of a body; an empty list stands for none, as some clients write it."""
+    arguments = body.get("arguments") or {}
     if not isinstance(arguments, dict):
         raise bad_request("arguments must be an object")
-    return arguments
+    converted: Row = table(arguments)
+    return converted
 
 
 def _created(is_new: bool) -> Any:
@@ -493,6 +601,7 @@ ROUTES = (
     Route("GET", "exchanges/*/*/bindings/source", bindings_from),
     Route("GET", "exchanges/*/*/bindings/destination", bindings_to),
     Route("GET", "queues", list_queues),
+    Route("GET", "queues/detailed", list_queues, rules=("rabbitmq-4.0",)),
     Route("GET", "queues/*", list_queues),
     Route("GET", "queues/*/*", show_queue),
     Route("PUT", "queues/*/*", declare_queue),
@@ -500,6 +609,7 @@ ROUTES = (
     Route("GET", "queues/*/*/bindings", bindings_of_queue),
     Route("DELETE", "queues/*/*/contents", purge_queue),
     Route("POST", "queues/*/*/get", get_messages),
+    Route("POST", "queues/*/*/actions", act_on_queue),
     Route("GET", "bindings", list_bindings),
     Route("GET", "bindings/*", list_bindings),
     Route("GET", "bindings/*/e/*/*/*", bindings_between),

@@ -37,15 +37,21 @@ def list_queues(node: Node, vhost: str = "/", columns: Sequence[str] = ()) -> li
     Source: RabbitMQ documentation, "Monitoring"; rabbitmqctl ``list_queues``.
     """
     chosen = cells.choose(cells.QUEUE, columns or ("name", "messages"), node)
+    return [chosen.row(state) for state in queue_states(node, vhost)]
+
+
+def queue_states(node: Node, vhost: str) -> list[cells.QueueState]:
+    """Return each queue of a virtual host by name, with what is outstanding of it.
+
+    Raises ValueError for an unknown virtual host. Cost: what is outstanding on the node.
+    """
     unacked: dict[Queue, list[Delivery]] = {}
     for connection in node.connections:
         for channel in connection.channels.values():
             for delivery in channel.outstanding:
                 unacked.setdefault(delivery.queue, []).append(delivery)
     queues = node.vhost(vhost).queues
-    return [
-        chosen.row(cells.QueueState(queues[name], unacked.get(queues[name], []))) for name in sorted(queues)
-    ]
+    return [cells.QueueState(queues[name], unacked.get(queues[name], [])) for name in sorted(queues)]
 
 
 def list_consumers(node: Node, vhost: str = "/", columns: Sequence[str] = ()) -> list[Row]:

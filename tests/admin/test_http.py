@@ -25,10 +25,11 @@ class Api:
         self.connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
         self.headers = {}
 
-    def __call__(self, method, path, body=None, auth="guest:guest"):
+    def __call__(self, method, path, body=None, auth="guest:guest", headers=None):
         token = base64.b64encode(auth.encode()).decode()
         data = body if isinstance(body, bytes | None) else json.dumps(body)
-        self.connection.request(method, f"/api/{path}", data, {"authorization": f"Basic {token}"})
+        usual = {"authorization": f"Basic {token}", "content-type": "application/json"}
+        self.connection.request(method, f"/api/{path}", data, headers or usual)
         response = self.connection.getresponse()
         self.headers = response.headers
         text = response.read()
@@ -96,9 +97,11 @@ def test_vhosts(api):
     assert (
         api("PUT", "vhosts/v", {"description": "d", "tags": "a,b", "default_queue_type": "quorum"})[0] == 201
     )
-    assert api("PUT", "vhosts/v") == (204, None)
     _, vhost = api("GET", "vhosts/v")
     assert (vhost["description"], vhost["tags"], vhost["default_queue_type"]) == ("d", ["a", "b"], "quorum")
+    assert api("PUT", "vhosts/v") == (204, None)
+    _, vhost = api("GET", "vhosts/v")
+    assert (vhost["description"], vhost["tags"], vhost["default_queue_type"]) == ("", [], "quorum")
     assert api("GET", "vhosts/v/permissions") == (200, [{"user": "guest", "vhost": "v", **EVERYTHING}])
     assert [row["name"] for row in api("GET", "vhosts")[1]] == ["/", "v"]
     assert api("DELETE", "vhosts/v") == (204, None)
