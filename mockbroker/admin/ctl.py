@@ -11,15 +11,18 @@ Read next: ``ctl_commands.py``, ``formatters.py``.
 from __future__ import annotations
 
 import difflib
+import json
+import re
 import shlex
 
 from mockbroker.admin.columns import UnknownColumn
-from mockbroker.admin.ctl_commands import COMMANDS, Failure, Invocation
+from mockbroker.admin.ctl_commands import COMMANDS
+from mockbroker.admin.ctl_invocation import NOT_ENOUGH, TOO_MANY, Failure, Invocation, Message, Misuse
 from mockbroker.admin.formatters import FORMATTERS, QUIET
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mockbroker.admin.ctl_commands import Command
+    from mockbroker.admin.ctl_invocation import Answer, Command
     from mockbroker.broker import Broker
     from mockbroker.core.node import Node
 
@@ -37,6 +40,10 @@ _VALUES = {
     "--timeout": "timeout",
     "--formatter": "formatter",
 }
+
+
+_NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?", re.ASCII)
+"""A word that begins as options do, and is a number."""
 
 
 class CtlError(ValueError):
@@ -57,15 +64,17 @@ def run(broker: Broker, line: str) -> str:
         words = shlex.split(line)
     except ValueError as error:
         raise CtlError(f"cannot split {line!r} into words: {error}") from None
-    command, invocation = _read(broker.node, words, line)
+    command, invocation = _read(broker.node, words)
     try:
-        invocation.rows = command.run(invocation)
+        answer = command.run(invocation)
+    except Misuse as error:
+        raise _invalid(str(error), words) from None
     except (UnknownColumn, Failure) as error:
         raise CtlError(str(error)) from None
-    return _print(command, invocation)
+    return _print(command, invocation, answer)
 
 
-def _read(node: Node, words: list[str], line: str) -> tuple[Command, Invocation]:
+def _read(node: Node, words: list[str]) -> tuple[Command, Invocation]:
     """Return the command and what it was given. Options may stand anywhere."""
     options = _OptionReader(words)
     arguments: list[str] = []
@@ -74,34 +83,35 @@ def _read(node: Node, words: list[str], line: str) -> tuple[Command, Invocation]
         if command is not None:
             arguments.append(word)
         else:
-            command = _command(word)
+            command = _command(word, node)
     if command is None:
         raise CtlError("rabbitmqctl needs a command, as in 'list_queues'")
-    invocation = Invocation(node, arguments, options.take(command, line))
+    invocation = Invocation(node, arguments, options.take(command))
     if len(arguments) < command.least:
-        raise _invalid("not enough arguments.", line)
+        raise _invalid(NOT_ENOUGH, words)
     if command.most is not None and len(arguments) > command.most:
-        raise _invalid("too many arguments.", line)
+        raise _invalid(TOO_MANY, words)
     return command, invocation
 
 
-def _command(name: str) -> Command:
-    command = COMMANDS.get(name)
-    if command is not None:
-        return command
-    similar = difflib.get_close_matches(name, COMMANDS, n=1)
+def _command(name: str, node: Node) -> Command:
+    commands = {name: command for name, command in COMMANDS.items() if command.exists(node.rules.name)}
+    if name in commands:
+        return commands[name]
+    similar = difflib.get_close_matches(name, commands, n=1)
     hint = f"Did you mean '{similar[0]}'? \n" if similar else ""
     raise CtlError(f"\nCommand '{name}' not found. \n{hint}")
 
 
-def _invalid(reason: str, line: str) -> CtlError:
-    return CtlError(f"Error (argument validation): {reason}\nArguments given:\n\t{line}")
+def _invalid(reason: str, words: list[str]) -> CtlError:
+    return CtlError(f"Error (argument validation): {reason}\nArguments given:\n\t{' '.join(words)}")
 
 
 class _OptionReader:
     """Gives the words that are no options, and keeps the options."""
 
     def __init__(self, words: list[str]) -> None:
+        self._all = words
         self._words = iter(words)
         self._given: list[tuple[str, str | None]] = []
 
@@ -110,7 +120,7 @@ class _OptionReader:
 
     def __next__(self) -> str:
         for word in self._words:
-            if not word.startswith("-") or word == "-":
+            if not word.startswith("-") or word == "-" or _NEGATIVE.fullmatch(word):
                 return word
             option, equals, value = word.partition("=")
             if word in _SWITCHES or word in _COMMAND_SWITCHES:
@@ -121,7 +131,7 @@ class _OptionReader:
                 self._given.append((word, next(self._words, None)))
         raise StopIteration
 
-    def take(self, command: Command, line: str) -> dict[str, str]:
+    def take(self, command: Command) -> dict[str, str]:
         """Return the options by name. Raises `CtlError` for an unknown one, or one without its value."""
         options: dict[str, str] = {}
         wrong = []
@@ -138,7 +148,7 @@ class _OptionReader:
         if not timeout.isdecimal():
             wrong.append(f"-t : {timeout}")
         if wrong:
-            raise _invalid("\n".join(["Invalid options for this command:", *wrong]), line)
+            raise _invalid("\n".join(["Invalid options for this command:", *wrong]), self._all)
         if formatter not in FORMATTERS:
             raise CtlError(f"unknown formatter {formatter!r}: choose from {', '.join(FORMATTERS)}")
         return options
@@ -149,18 +159,55 @@ _COMMAND_SWITCHES = frozenset(
 )
 
 
-def _print(command: Command, invocation: Invocation) -> str:
-    """Return the text: the banner unless it is unwanted, then the rows, then what else was said."""
+def _print(command: Command, invocation: Invocation, answer: Answer) -> str:
+    """Return the text: the banner unless it is unwanted, then the answer, then what else was said."""
     options = invocation.options
     formatter = options.get("formatter", "table")
     is_quiet = "quiet" in options or "silent" in options or formatter in QUIET
     lines = []
     if not is_quiet:
         if command.shows_timeout:
-            lines.append(f"Timeout: {float(options.get('timeout', '60'))} seconds ...")
+            lines.append(f"Timeout: {float(invocation.timeout_s)} seconds ...")
         lines += command.banner(invocation)
-    if invocation.rows is not None:
-        headers = not ("silent" in options or "bare" in options)
-        lines += FORMATTERS[formatter](invocation.rows, headers=headers)
+    if answer is None:
+        lines += _nothing(invocation, formatter)
+    elif isinstance(answer, str):
+        lines += _text(answer, invocation.node, formatter)
+    elif not answer and not command.streams:
+        lines += _no_rows(formatter)
+    else:
+        headers = command.has_headers and not ("silent" in options or "bare" in options)
+        lines += FORMATTERS[formatter](answer, headers=headers)
     lines += invocation.said
     return "".join(f"{line}\n" for line in lines)
+
+
+def _nothing(invocation: Invocation, formatter: str) -> list[str]:
+    """What a command without an answer prints: JSON says that it was done, unless more is said."""
+    if formatter != "json" or invocation.said:
+        return []
+    return [_as_json({"node": invocation.node.name, "result": "ok"})]
+
+
+def _text(text: str, node: Node, formatter: str) -> list[str]:
+    """What a command prints that answers with a text.
+
+    RabbitMQ differs: its CSV form ends in a stack trace; here it is the text.
+    """
+    if formatter == "json":
+        if isinstance(text, Message):
+            return [_as_json({"message": text})]
+        return [_as_json({"node": node.name, "result": "ok", "value": text})]
+    return FORMATTERS[formatter]([{"Output": text}]) if formatter == "pretty_table" else [text]
+
+
+_NO_ROWS = {"table": [""], "json": ["[]"], "csv": ["\r", "\r", ""]}
+
+
+def _no_rows(formatter: str) -> list[str]:
+    """What an empty listing prints that is made before it is printed."""
+    return _NO_ROWS[formatter] if formatter in _NO_ROWS else FORMATTERS[formatter]([{"Output": "[]"}])
+
+
+def _as_json(answer: dict[str, str]) -> str:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":"))

@@ -319,7 +319,7 @@ def test_users_and_permissions() -> None:
     assert broker.ctl("change_password joe new") == 'Changing password for user "joe" ...\n'
     broker.connect("joe", "new")
     broker.ctl("clear_permissions joe")
-    assert broker.ctl("-q list_user_permissions joe") == ""
+    assert broker.ctl("-q list_user_permissions joe") == "\n"
 
 
 def test_a_deleted_user_is_sent_away() -> None:
@@ -421,6 +421,58 @@ def test_complaints_that_versions_word_differently(rules: str, texts: tuple[str,
         assert str(caught.value).removeprefix("Error:\n") == text
 
 
+_IN_PIECES = (
+    "Could not parse JSON document: {error,\n                                   {failed_to_decode_json,"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{aaaaaaaa", 'Could not parse JSON document: {error,{failed_to_decode_json,<<"{aaaaaaaa">>}}'),
+        ("{aaaaaaaaa", f'{_IN_PIECES}<<"{{aaaaaaaaa">>}}}}'),
+        ("{aaaaaaaaaaa", f'{_IN_PIECES}<<"{{aaaaaaaaaaa">>}}}}'),
+        ("{aaaaaaaaaaaa", f'{_IN_PIECES}\n{" " * 39}<<"{{aaaaaaaaaaaa">>}}}}'),
+        ('a"\\\\b', 'Could not parse JSON document: {error,{failed_to_decode_json,<<"a\\"\\\\\\\\b">>}}'),
+        ("{é", 'Could not parse JSON document: {error,{failed_to_decode_json,<<"{é"/utf8>>}}'),
+        ("", "Could not parse JSON document: {error,{failed_to_decode_json,<<>>}}"),
+    ],
+)
+def test_what_is_no_json_is_shown_as_an_erlang_term(text: str, complaint: str) -> None:
+    with pytest.raises(CtlError) as caught:
+        Broker().ctl(f"set_user_limits guest '{text}'")
+    assert str(caught.value) == f"Error:\n{complaint}"
+
+
+def test_a_listing_without_rows_is_an_empty_line_unless_rows_come_one_by_one() -> None:
+    broker = Broker()
+    assert broker.ctl("list_policies") == 'Listing policies for vhost "/" ...\n\n'
+    assert broker.ctl("-s list_policies") == "\n"
+    assert broker.ctl("list_policies --formatter json") == "[]\n"
+    assert broker.ctl("list_policies --formatter csv") == "\r\n\r\n\n"
+    assert "\x1b[1mOutput\x1b[0m" in broker.ctl("list_policies --formatter pretty_table")
+    assert "[]" in broker.ctl("list_policies --formatter pretty_table")
+    for listing in ("queues", "consumers", "channels", "connections", "bindings"):
+        assert broker.ctl(f"-q list_{listing}") == ""
+        assert broker.ctl(f"list_{listing} --formatter json") == "[\n]\n"
+
+
+def test_json_says_that_something_was_done() -> None:
+    broker = Broker()
+    done = '{"node":"rabbit@localhost","result":"ok"}\n'
+    assert broker.ctl("add_vhost blue --formatter json") == done
+    assert broker.ctl("await_startup --formatter json") == done
+    assert broker.ctl("add_vhost red --formatter csv") == ""
+
+
+def test_commands_that_a_version_has_not() -> None:
+    broker = Broker(rules="rabbitmq-3.10")
+    for command in ("set_permissions_globally guest .* .* .*", "update_vhost_metadata / --tags a"):
+        with pytest.raises(CtlError, match=f"\nCommand '{command.split()[0]}' not found. \n"):
+            broker.ctl(command)
+        assert Broker().ctl(f"-q {command}") == ""
+
+
 def test_permissions_of_nobody_are_cleared_without_a_word_by_4_0() -> None:
     assert Broker().ctl("-q clear_permissions nosuch") == ""
     with pytest.raises(CtlError, match="User nosuch does not exist"):
@@ -485,7 +537,16 @@ def test_status() -> None:
             "status extra",
             "Error (argument validation): too many arguments.\nArguments given:\n\tstatus extra",
         ),
-        ("add_user '' x", "Error (argument validation): Bad argument: user cannot be an empty string"),
+        (
+            "add_user '' x",
+            "Error (argument validation): Bad argument: user cannot be an empty string\n"
+            "Arguments given:\n\tadd_user  x",
+        ),
+        (
+            "set_policy p ^x {} --priority x",
+            "Error (argument validation): Invalid options for this command:\n--priority : x\n"
+            "Arguments given:\n\tset_policy p ^x {} --priority x",
+        ),
         ("delete_vhost nosuch", "Virtual host 'nosuch' does not exist"),
         ("add_user guest x", 'Error:\nUser "guest" already exists'),
         ("delete_user nosuch", 'Error:\nUser "nosuch" does not exist'),
