@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from mockbroker.amqp import erlang_text, frames
+from mockbroker.amqp.confirms import Confirms
 from mockbroker.amqp.conversation import CLOSED, RUNNING, ChannelLink, Conversation
 from mockbroker.amqp.fields import FieldError
 from mockbroker.amqp.frames import (
@@ -44,6 +45,7 @@ from mockbroker.clock import NS, Clock, Timer
 from mockbroker.errors import HardError
 
 if TYPE_CHECKING:
+    from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.connection import BrokerConnection
     from mockbroker.core.dispatch import Consumer
     from mockbroker.core.node import Node
@@ -87,8 +89,9 @@ class _Link(ChannelLink):
         self._session.deliver_run(self.number, consumer.tag, first_tag, messages)
 
     def confirmed(self, delivery_tag: int, multiple: bool) -> None:
-        """Send basic.ack, a publisher confirm."""
-        self._session.write(frames.encode_ack(self.number, delivery_tag, multiple))
+        """Send basic.ack, a publisher confirm; together with others while input is being taken."""
+        assert self.channel is not None
+        self._session.confirm(self.channel, delivery_tag, multiple)
 
 
 class _WireConversation(Conversation):
@@ -164,6 +167,8 @@ class Session:
         # Invariant: empty unless writing is paused; `held_octets` counts those that are bytes already.
         self._held: deque[bytes | Iterator[bytes]] = deque()
         self.held_octets = 0
+        self._confirms = Confirms(self._write_ack)
+        self._is_taking_input = False
         self._has_stopped = False
         """Whether whole frames wait in `_rest` until the client has read what it asked for."""
         self._heartbeat: Heartbeat | None = None
@@ -201,11 +206,14 @@ class Session:
     def _go_on(self, data: bytes) -> None:
         if self._rest:
             data = self._rest + data
+        self._is_taking_input = True
         try:
             self._rest = data[self._take(data) :]
         except Exception:
             self._fail()
         self._node.input_drained()
+        self._is_taking_input = False
+        self._confirms.flush()
 
     def eof(self) -> None:
         """Take note that the client is gone: its channels end, what it had not acknowledged goes back."""
@@ -553,8 +561,22 @@ class Session:
             heartbeat_s = self.handshake.heartbeat_s
             self._set_timeout(min(heartbeat_s or CLOSING_TIMEOUT_S, CLOSING_TIMEOUT_S))
 
+    def confirm(self, channel: BrokerChannel, delivery_tag: int, multiple: bool) -> None:
+        """Write basic.ack, a publisher confirm; while input is being taken, one ack may speak for several."""
+        self._confirms.add(channel, delivery_tag, multiple)
+        if not self._is_taking_input:
+            self._confirms.flush()
+
+    def _write_ack(self, channel_number: int, delivery_tag: int, multiple: bool) -> None:
+        self._write_next(frames.encode_ack(channel_number, delivery_tag, multiple))
+
     def write(self, data: bytes) -> None:
         """Write whole frames, after those that wait."""
+        if self._confirms.waiting:
+            self._confirms.flush()
+        self._write_next(data)
+
+    def _write_next(self, data: bytes) -> None:
         if self._is_paused or self._held:
             self._held.append(data)
             self.held_octets += len(data)
@@ -564,6 +586,8 @@ class Session:
 
     def deliver(self, channel_number: int, delivery: Delivery) -> None:
         """Write basic.deliver; while writing is paused the message waits."""
+        if self._confirms.waiting:
+            self._confirms.flush()
         run = (channel_number, delivery.consumer_tag, delivery.delivery_tag, delivery.redelivered)
         if self._is_paused or self._held:
             self._held.append(self._encoded(*run, (delivery.message,)))
@@ -577,6 +601,7 @@ class Session:
         self, channel_number: int, consumer_tag: str, first_tag: int, messages: Iterable[Message]
     ) -> None:
         """Write basic.deliver for each message; those that come while writing is paused wait."""
+        self._confirms.flush()
         self._held.append(self._encoded(channel_number, consumer_tag, first_tag, False, messages))
         if not self._is_paused:
             self._write_held()
@@ -638,6 +663,7 @@ class Session:
         """End the session: nothing more is read or written."""
         if self.is_over:
             return
+        self._confirms.flush()
         self.is_over = True
         self._take = self._take_nothing
         self._rest = b""
