@@ -33,11 +33,14 @@ if TYPE_CHECKING:
 class Broker:
     """A broker of its own, in this process.
 
-    `rules` is ``rabbitmq-4.0`` or ``rabbitmq-3.10``; `seed` decides generated names and nothing else; `clock`
+    `rules` is ``rabbitmq-4.0`` or ``rabbitmq-3.10``; `seed` decides generated names and what random exchanges
+    choose, nothing else; `clock`
     is a `SimClock` at 0 unless given; `epoch` the time of day at virtual time 0 (seconds since 1970;
     2025-01-01 unless given); `sync_interval` (seconds) bounds how long a persistent message waits for the
     disk when nobody waits for its confirm; users in `loopback_users` may come only from this host;
-    `consumer_timeout` (seconds) closes a channel that does not acknowledge in time, None never.
+    `consumer_timeout` (seconds) closes a channel that does not acknowledge in time, None never; `plugins` are
+    the names of those that are enabled, such as ``rabbitmq_consistent_hash_exchange``. Raises ValueError for
+    an unknown name of rules or plugins.
 
     >>> broker = Broker()
     >>> channel = broker.connect().channel()
@@ -59,6 +62,7 @@ class Broker:
         loopback_users: Iterable[str] = ("guest",),
         consumer_timeout: float | None = None,
         max_message_bytes: int | None = None,
+        plugins: Iterable[str] = (),
     ) -> None:
         self.clock = SimClock() if clock is None else clock
         self.node = Node(
@@ -70,6 +74,7 @@ class Broker:
             loopback_users=tuple(loopback_users),
             consumer_timeout_ms=None if consumer_timeout is None else round(consumer_timeout * 1000),
             max_message_bytes=max_message_bytes,
+            plugins=plugins,
         )
         self.server = Server()
         self.owner = get_ident()

@@ -472,6 +472,38 @@ class ExchangeDeleted(OfExchange):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Delayed(OfExchange):
+    """An exchange keeps a message until `due_ns`, counted as `time_ns` is.
+
+    The `Published` that brought it comes after: it has no queues yet.
+    """
+
+    routing_key: str
+    body: bytes
+    due_ns: int
+
+    @property
+    def text(self) -> str:
+        return f"exchange {self.exchange!r} keeps {_short(self.body)} until {seconds_text(self.due_ns)} s"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Released(OfExchange):
+    """A message that an exchange kept enters `queues`: its delay is over, or a queue was bound to a history.
+
+    `queues` has the name of each and the position that the message gets there.
+    """
+
+    routing_key: str
+    body: bytes
+    queues: Places
+
+    @property
+    def text(self) -> str:
+        return f"exchange {self.exchange!r} releases {_short(self.body)}: {_places(self.queues)}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class OfBinding(Event):
     """Something of one binding; `destination_kind` is ``queue`` or ``exchange``."""
 

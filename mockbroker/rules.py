@@ -40,7 +40,9 @@ class Rules:
     channel_limit_names_node: bool
     topic_permissions_cover_copies: bool
     # exchanges
+    exchange_types: tuple[str, ...]
     unknown_exchange_type_closes_connection: bool
+    hashes_headers_with_type: bool
     # texts
     bytes_are_shown_as_latin1: bool
     frames_are_quoted_in_unicode: bool
@@ -100,7 +102,9 @@ class _RabbitMQ310(Rules):
     arguments_of_every_queue_type = ()
     vhosts_have_default_queue_type = False
     odd_delivery_mode_is_refused = True
+    exchange_types = ("direct", "fanout", "headers", "topic")
     unknown_exchange_type_closes_connection = True
+    hashes_headers_with_type = True
     bytes_are_shown_as_latin1 = False
     frames_are_quoted_in_unicode = False
     bad_master_locator_is_internal_error = True
@@ -156,7 +160,9 @@ class _RabbitMQ40(Rules):
     arguments_of_every_queue_type = ("x-queue-leader-locator",)
     vhosts_have_default_queue_type = True
     odd_delivery_mode_is_refused = False
+    exchange_types = ("direct", "fanout", "headers", "topic", "x-local-random")
     unknown_exchange_type_closes_connection = False
+    hashes_headers_with_type = False
     bytes_are_shown_as_latin1 = True
     frames_are_quoted_in_unicode = True
     bad_master_locator_is_internal_error = False

@@ -93,6 +93,7 @@ BESIDE: dict[str, set[str]] = {
         "core.access",
         "core.administration",
         "core.connection",
+        "core.exchanges",  # which types there are
         "core.fast_replies",
         "core.limits",
         "core.recorder",

@@ -14,7 +14,6 @@ from mockbroker import BasicProperties, Broker, Channel
 from mockbroker.amqp.session import Session
 from mockbroker.errors import PolicyError
 from mockbroker.exceptions import (
-    AMQPError,
     ChannelClosedByBroker,
     LivelockError,
     ReentrancyError,
@@ -252,10 +251,40 @@ def test_policies_for_what_is_left_out_are_refused(rules: str, definition: dict[
         Broker(rules=rules).set_policy("p", ".*", definition)
 
 
-@pytest.mark.parametrize("kind", ["x-consistent-hash", "x-delayed-message", "x-random", "x-local-random"])
-def test_exchange_types_of_plugins_are_unknown(channel: Channel, kind: str) -> None:
-    with pytest.raises(AMQPError, match=f"unknown exchange type '{kind}'"):
-        channel.exchange_declare("x", kind)
+def test_random_exchanges_choose_by_the_seed() -> None:
+    def choices(seed: int) -> list[int]:
+        channel = Broker(seed=seed).connect().channel()
+        channel.exchange_declare("x", "x-local-random")
+        for name in "abc":
+            channel.queue_declare(name)
+            channel.queue_bind(name, "x", "")
+        counts = []
+        for _ in range(30):
+            channel.basic_publish("x", "", b"")
+            counts.append([channel.queue_purge(name).method.message_count for name in "abc"].index(1))
+        return counts
+
+    assert choices(1) == choices(1) != choices(2)
+    assert set(choices(1)) == {0, 1, 2}
+
+
+@pytest.mark.parametrize("rules", list(RULES))
+@pytest.mark.parametrize("delay", ["soon", "", float("nan"), float("inf")])
+def test_a_delay_that_is_no_number_is_none(rules: str, delay: Any) -> None:
+    broker = Broker(rules=rules, plugins=["rabbitmq_delayed_message_exchange"])
+    channel = broker.connect().channel()
+    channel.exchange_declare("x", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
+    channel.queue_declare("q")
+    channel.queue_bind("q", "x")
+    channel.basic_publish("x", "", b"at once", BasicProperties(headers={"x-delay": delay}))
+    assert channel.basic_get("q", auto_ack=True)[2] == b"at once"
+
+
+def test_sharding_brings_its_exchange_type_only() -> None:
+    broker = Broker(plugins=["rabbitmq_sharding"])
+    broker.connect().channel().exchange_declare("x", "x-modulus-hash")
+    with pytest.raises(PolicyError, match="are not recognised policy settings"):
+        broker.set_policy("p", ".*", {"shards-per-node": 2})
 
 
 def test_there_is_one_node(broker: Broker) -> None:

@@ -44,7 +44,7 @@ print("\\n".join(trace.json_lines()))
 
 def everything() -> events.Trace:
     """A program that makes at least one event of each class."""
-    broker = Broker()
+    broker = Broker(plugins=["rabbitmq_delayed_message_exchange"])
     trace = broker.tracing()
     connection = broker.connect()
     channel = connection.channel()
@@ -78,6 +78,10 @@ def everything() -> events.Trace:
     channel.queue_unbind("dead", "letters", "k", {"a": Decimal(1, 5)})
     channel.queue_delete("full")
     channel.exchange_delete("letters")
+    channel.exchange_declare("slow", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
+    channel.queue_bind("dead", "slow")
+    channel.basic_publish("slow", "", b"later", BasicProperties(headers={"x-delay": 5}))
+    broker.clock.advance(0.005)
     with pytest.raises(ChannelClosedByBroker):
         channel.queue_declare("q")
     broker.clock.advance(0.0000005)
@@ -134,6 +138,8 @@ def test_a_line_says_when_and_what() -> None:
         "127.0.0.1:50002 (1) 'c' <- b'third' from queue 'q' #2, tag 3",
         "127.0.0.1:50002 (1) rejects queue 'q' #2, tag 3",
         "127.0.0.1:50002 (1) gets b'first' from queue 'dead' #0, tag 4, auto-ack",
+        "exchange 'slow' keeps b'later' until 0.005 s",
+        "exchange 'slow' releases b'later': queue 'dead' #2",
         "the power fails",
         "queue 'q' comes back with 1 message",
     ):

@@ -21,7 +21,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mockbroker.admin import columns, listings
-from mockbroker.core.vhost import exchange_class
 from mockbroker.errors import AMQPError, PolicyError
 
 if TYPE_CHECKING:
@@ -355,7 +354,7 @@ def _load_policy(vhost: VHost, row: Row, *, operator: bool = False) -> None:
 
 
 def _load_exchange(vhost: VHost, row: Row) -> None:
-    if exchange_class(row["type"]) is None:
+    if row["type"] not in vhost.node.exchange_types:
         raise ValueError(f"unknown exchange type {row['type']!r}")
     if row["name"] not in vhost.exchanges:
         vhost.declare_exchange(

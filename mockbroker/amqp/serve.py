@@ -45,6 +45,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--rules", choices=list(RULES), default="rabbitmq-4.0", help="default: %(default)s")
     parser.add_argument(
+        "--plugins", metavar="NAMES", default="", help="RabbitMQ plugins that are enabled, with commas"
+    )
+    parser.add_argument(
         "--definitions", type=Path, metavar="FILE", help="load these definitions (JSON) first"
     )
     parser.add_argument(
@@ -61,7 +64,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Serve until SIGINT, SIGTERM or a stop by the management API; return the exit status.
 
-    2 and one line on standard error: a port in use, a host that must be asked for, bad definitions, no pamqp.
+    2 and one line on standard error: a port in use, a host that must be asked for, an unknown plugin, bad
+    definitions, no pamqp.
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -69,13 +73,14 @@ def run(arguments: Namespace) -> int:
     if arguments.log:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     users = "guest" if arguments.loopback_users is None else arguments.loopback_users
-    broker = Broker(
-        rules=arguments.rules,
-        clock=WallClock(),
-        epoch=int(time.time()),
-        loopback_users=[name for name in users.split(",") if name],
-    )
     try:
+        broker = Broker(
+            rules=arguments.rules,
+            clock=WallClock(),
+            epoch=int(time.time()),
+            loopback_users=[name for name in users.split(",") if name],
+            plugins=[name for name in arguments.plugins.split(",") if name],
+        )
         _load(broker, arguments.definitions)
         endpoint = _listen(broker, arguments)
     except (OSError, ValueError, ImportError) as error:

@@ -139,18 +139,16 @@ class BrokerChannel(Declarations):
         source = self._source(exchange)
         expires_ns = None
         keys: tuple[str, ...] = (routing_key,)
-        headers = None
         if properties is not None:
             properties, expires_ns, keys = self._checked_properties(properties, routing_key)
-            headers = properties.get("headers")
         message: Message = (exchange, routing_key, body, properties, expires_ns)
         if source.type == "topic":
             for key in keys if self.node.rules.topic_permissions_cover_copies else (routing_key,):
                 self.check_topic("write", exchange, key)
         if len(keys) == 1:
-            queues = self.vhost.route(source, routing_key, headers)
+            queues = self.vhost.route(source, routing_key, message)
         else:
-            queues = self.vhost.find_route(source, keys, headers)
+            queues = self.vhost.find_route(source, keys, message)
         if not queues and source is self.vhost.default_exchange and self.node.fast_replies.deliver(message):
             mandatory = False
         if self.transaction is not None:

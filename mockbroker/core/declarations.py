@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from mockbroker.core import arguments as args
 from mockbroker.core import refusals, replies
-from mockbroker.core.vhost import RESERVED_PREFIX, exchange_class
+from mockbroker.core.vhost import RESERVED_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -233,7 +233,8 @@ class Declarations:
         """Declare an exchange, or look whether it is there (`passive`).
 
         Raises SoftError 404 (passive), 406 (not equivalent), 403 (default exchange, reserved name,
-        permission); an unknown type is a HardError 503 or a SoftError 406, as the rules have it.
+        permission); an unknown type is a HardError 503 or a SoftError 406, as the rules have it. Arguments of
+        a plugin's type can be a HardError 541.
         """
         exchange = exchange.replace("\r", "").replace("\n", "")
         if passive:
@@ -241,7 +242,7 @@ class Declarations:
                 raise refusals.default_exchange()
             self.vhost.exchange(exchange)
             return replies.EXCHANGE_DECLARE_OK
-        if exchange_class(type) is None:
+        if type not in self.node.exchange_types:
             raise refusals.unknown_exchange_type(type, self.node.rules)
         if not exchange:
             raise refusals.default_exchange()

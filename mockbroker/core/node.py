@@ -16,6 +16,7 @@ from mockbroker.core import refusals
 from mockbroker.core.access import is_local
 from mockbroker.core.administration import Administration
 from mockbroker.core.connection import BrokerConnection
+from mockbroker.core.exchanges.types import exchange_types
 from mockbroker.core.fast_replies import FastReplies
 from mockbroker.core.limits import Limits
 from mockbroker.core.storage import Disk
@@ -23,7 +24,7 @@ from mockbroker.errors import LivelockError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from random import Random
     from typing import Any
 
@@ -54,7 +55,7 @@ class Node(Administration):
 
     `epoch_s` is the time of day at virtual time 0, in seconds since 1970; `sync_interval` (seconds) bounds
     how long a write waits for the disk; `loopback_users` may come only from this host; `consumer_timeout_ms`
-    is None for never.
+    is None for never; `plugins` are the names of those that are enabled (ValueError for an unknown one).
     """
 
     def __init__(
@@ -68,8 +69,11 @@ class Node(Administration):
         loopback_users: tuple[str, ...] = ("guest",),
         consumer_timeout_ms: int | None = None,
         max_message_bytes: int | None = None,
+        plugins: Iterable[str] = (),
     ) -> None:
         self.rules = rules
+        self.exchange_types = exchange_types(rules, plugins)
+        """The exchange types that there are, by name."""
         self.clock = clock
         self.seed = seed
         self.epoch_s = epoch_s
@@ -291,8 +295,7 @@ class Node(Administration):
         """Come back after `stop` or `lose_power`."""
         self.is_running = True
         for vhost in self.vhosts.values():
-            for queue in list(vhost.queues.values()):
-                queue.start()
+            vhost.start()
         if self.trace is not None:
             self.trace.started()
         self.drain()

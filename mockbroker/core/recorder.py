@@ -284,6 +284,28 @@ class Recorder:
         """An exchange is gone."""
         self._record(events.ExchangeDeleted, vhost=exchange.vhost.name, exchange=exchange.name)
 
+    def delayed(self, exchange: Exchange, message: Message, due_ns: int) -> None:
+        """An exchange keeps a message until `due_ns`."""
+        self._record(
+            events.Delayed,
+            vhost=exchange.vhost.name,
+            exchange=exchange.name,
+            routing_key=message[1],
+            body=message[2],
+            due_ns=due_ns,
+        )
+
+    def released(self, exchange: Exchange, message: Message, queues: Iterable[Queue]) -> None:
+        """A message that an exchange kept is about to enter these queues."""
+        self._record(
+            events.Released,
+            vhost=exchange.vhost.name,
+            exchange=exchange.name,
+            routing_key=message[1],
+            body=message[2],
+            queues=_positions(queues),
+        )
+
     def _record_binding(self, kind: type[events.OfBinding], binding: Binding) -> None:
         self._record(
             kind,

@@ -13,19 +13,22 @@ from __future__ import annotations
 from mockbroker.core import arguments as args
 from mockbroker.core import refusals
 from mockbroker.core.exchanges.base import Binding, Exchange
-from mockbroker.core.exchanges.direct import DefaultExchange, DirectExchange
+from mockbroker.core.exchanges.direct import DefaultExchange
+from mockbroker.core.exchanges.types import exchange_class
 from mockbroker.core.queues.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
     from typing import Any
 
     from mockbroker.core.connection import BrokerConnection
     from mockbroker.core.exchanges.base import Destination
+    from mockbroker.core.exchanges.delayed_message import DelayedMessages
     from mockbroker.core.node import Node
     from mockbroker.core.policies import Policy
     from mockbroker.core.queues.base import Queue
+    from mockbroker.message import Message
 
 RESERVED_PREFIX = "amq."
 
@@ -39,26 +42,6 @@ PREDECLARED = {
 }
 """The exchanges that every virtual host has. Source: recorded scenario
 ``exchanges/predeclared-redeclare-same``."""
-
-
-def exchange_class(kind: str) -> type[Exchange] | None:
-    """Return the class of an exchange type, None for one that RabbitMQ does not have; rooms are opened
-    when asked for."""
-    if kind == "direct":
-        return DirectExchange
-    if kind == "fanout":
-        from mockbroker.core.exchanges.fanout import FanoutExchange  # noqa: PLC0415 - opened when asked for
-
-        return FanoutExchange
-    if kind == "topic":
-        from mockbroker.core.exchanges.topic import TopicExchange  # noqa: PLC0415 - opened when asked for
-
-        return TopicExchange
-    if kind == "headers":
-        from mockbroker.core.exchanges.headers import HeadersExchange  # noqa: PLC0415 - opened when asked for
-
-        return HeadersExchange
-    return None
 
 
 def queue_class(arguments: dict[str, Any]) -> type[Queue]:
@@ -98,6 +81,8 @@ class VHost:
         self.limits: dict[str, int] = {}
         self.default_queue_type = "classic"
         self.metadata: dict[str, Any] = {}
+        self.delayed: DelayedMessages | None = None
+        """What waits in exchanges that delay; made by the first of them."""
         self._bound_to: dict[Destination, dict[Binding, None]] = {}
         self._linked: dict[Exchange, None] = {}
         """Exchanges whose routes lead through other exchanges: any change may change them."""
@@ -108,9 +93,7 @@ class VHost:
     # -- exchanges
 
     def _add_exchange(self, name: str, kind: str, **properties: Any) -> Exchange:
-        make = exchange_class(kind)
-        assert make is not None
-        exchange = make(self, name, **properties)
+        exchange = exchange_class(kind)(self, name, **properties)
         self.exchanges[name] = exchange
         self._set_alternate(exchange)
         return exchange
@@ -134,7 +117,8 @@ class VHost:
     ) -> Exchange:
         """Declare an exchange, or check that the one there is equivalent.
 
-        Raises SoftError 406 (another property, a wrong argument), 403 (reserved name).
+        The type must be known. Raises SoftError 406 (another property, a wrong argument), 403 (reserved
+        name); a wrong argument can be a HardError 541.
         """
         there = self.exchanges.get(name)
         if there is not None:
@@ -143,6 +127,7 @@ class VHost:
         if name.startswith(RESERVED_PREFIX):
             raise refusals.reserved_name("exchange", name)
         args.exchange_argument(args.ALTERNATE_EXCHANGE, "exchange", name, self.name, arguments)
+        exchange_class(kind).check_declaration(self, arguments)
         exchange = self._add_exchange(
             name, kind, durable=durable, auto_delete=auto_delete, internal=internal, arguments=arguments
         )
@@ -246,7 +231,7 @@ class VHost:
         )
         self.queues[name] = queue
         self.default_exchange.add_queue(queue)
-        queue.apply_settings(self.settings_for(queue))
+        self._govern(queue, self.policies_of(queue))
         if self.node.trace is not None:
             self.node.trace.queue_declared(queue)
         return queue
@@ -304,9 +289,9 @@ class VHost:
     ) -> None:
         """Bind a queue or an exchange to an exchange; a binding that is there already stays as it is.
 
-        Raises SoftError 406 for arguments that the exchange type refuses.
+        Raises SoftError 406 for what the exchange type refuses.
         """
-        source.check_binding(arguments)
+        source.check_binding(destination, routing_key, arguments)
         binding = Binding(source, destination, routing_key, arguments)
         if not source.bind(binding):
             return
@@ -359,13 +344,11 @@ class VHost:
         for exchange in self._linked:
             exchange.forget_routes()
 
-    def route(
-        self, exchange: Exchange, routing_key: str, headers: dict[str, Any] | None
-    ) -> tuple[Queue, ...]:
+    def route(self, exchange: Exchange, routing_key: str, message: Message) -> tuple[Queue, ...]:
         """Return the queues for a message with one routing key, from memory where that is possible."""
         queues = exchange.routes.get(routing_key)
         if queues is None:
-            queues = self.find_route(exchange, (routing_key,), headers)
+            queues = self.find_route(exchange, (routing_key,), message)
             if exchange.routes_by_key and (exchange not in self._linked or self._keys_decide(exchange)):
                 exchange.remember(routing_key, queues)
         return queues
@@ -387,9 +370,9 @@ class VHost:
         return True
 
     def find_route(
-        self, exchange: Exchange, routing_keys: Iterable[str], headers: dict[str, Any] | None
+        self, exchange: Exchange, routing_keys: Sequence[str], message: Message | None
     ) -> tuple[Queue, ...]:
-        """Return the queues for a message, each once, by name.
+        """Return the queues for a message, each once, by name. `message` may be None where the keys decide.
 
         Exchanges are followed through their bindings; one that finds nothing passes the message to its
         alternate exchange. An exchange that is reached twice is asked once.
@@ -398,12 +381,10 @@ class VHost:
         seen = {exchange.name}
         work = [exchange]
         for each in work:
-            found: dict[Destination, None] = {}
-            for key in routing_keys:
-                found.update(dict.fromkeys(each.route(key, headers)))
+            found = each.destinations(routing_keys, message)
             if not found and each.alternate and each.alternate in self.exchanges:
                 # The default exchange as an alternate finds nothing: it has no bindings.
-                found = {self.exchanges[each.alternate]: None}
+                found = (self.exchanges[each.alternate],)
             for destination in found:
                 if isinstance(destination, Exchange):
                     if destination.name not in seen:
@@ -415,11 +396,14 @@ class VHost:
 
     # -- policies
 
-    def settings_for(self, queue: Queue) -> Settings:
-        """Return the settings in force for a queue."""
-        policy, operator = self.policies_of(queue)
-        return Settings.of(
-            queue.arguments, policy.definition if policy else {}, operator.definition if operator else {}
+    @staticmethod
+    def _govern(queue: Queue, policies: tuple[Policy | None, Policy | None]) -> None:
+        """Put a queue's arguments and its two policies in force."""
+        queue.policies = policy, operator = policies
+        queue.apply_settings(
+            Settings.of(
+                queue.arguments, policy.definition if policy else {}, operator.definition if operator else {}
+            )
         )
 
     def policies_of(self, thing: Destination) -> tuple[Policy | None, Policy | None]:
@@ -434,11 +418,16 @@ class VHost:
         )
 
     def policies_changed(self) -> None:
-        """Put the policies in force everywhere."""
+        """Put the policies in force where others apply than before.
+
+        The rest does not notice. Source: recorded scenario ``policies/unrelated-policy-keeps-lease``.
+        """
         for exchange in list(self.exchanges.values()):
             self._set_alternate(exchange)
         for queue in list(self.queues.values()):
-            queue.apply_settings(self.settings_for(queue))
+            policies = self.policies_of(queue)
+            if policies != queue.policies:
+                self._govern(queue, policies)
 
     def _set_alternate(self, exchange: Exchange) -> None:
         """Keep `exchange.alternate` what its argument or its policy says; the argument wins."""
@@ -459,6 +448,17 @@ class VHost:
         for exchange in [each for each in self.exchanges.values() if not each.durable]:
             if self.exchanges.get(exchange.name) is exchange:
                 self._remove_exchange(exchange)
+        for exchange in self.exchanges.values():
+            exchange.survive()
+        if self.delayed is not None:
+            self.delayed.stop()
+
+    def start(self) -> None:
+        """Come back after a stop: queues, and what waits in exchanges."""
+        for queue in list(self.queues.values()):
+            queue.start()
+        if self.delayed is not None:
+            self.delayed.start()
 
     # -- checking
 
@@ -479,6 +479,8 @@ class VHost:
         assert list(self.default_exchange.routes) == list(self.queues), "the default exchange misses a queue"
         for queue in self.queues.values():
             queue.check()
+        if self.delayed is not None:
+            self.delayed.check()
 
     def __repr__(self) -> str:
         return f"<VHost {self.name!r}: {len(self.queues)} queues, {len(self.exchanges)} exchanges>"

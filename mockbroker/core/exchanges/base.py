@@ -13,11 +13,12 @@ from mockbroker.values import canonical_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any, TypeAlias
 
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
+    from mockbroker.message import Message
 
     Destination: TypeAlias = "Queue | Exchange"
 
@@ -49,8 +50,22 @@ class Binding:
         return f"<Binding {self.source.name!r} -> {self.destination.name!r} key={self.routing_key!r}>"
 
 
+def by_binding(binding: Binding) -> tuple[bytes, str, bytes, str]:
+    """The order in which RabbitMQ keeps the bindings of one exchange, as a key to sort by."""
+    kind, name, routing_key, arguments = binding.identity
+    return (routing_key.encode(), kind, name.encode(), arguments)
+
+
+def postponed(message: Message, by_ns: int) -> Message:
+    """Return a message whose time to live begins so much later."""
+    if message[4] is None:
+        return message
+    return (*message[:4], message[4] + by_ns)
+
+
 class Exchange:
-    """An exchange of one virtual host. A type's class says how `route` finds destinations.
+    """An exchange of one virtual host. A type's class says how `route` finds destinations for one key, or how
+    `destinations` does for a message, when it looks at more of it.
 
     Invariant: `routes` holds only what `VHost.find_route` would find now; whoever changes a binding forgets
     the routes.
@@ -69,8 +84,6 @@ class Exchange:
     )
     kind = "exchange"
     type = ""
-    routes_by_key = True
-    """Whether the routing key alone decides; otherwise nothing is remembered."""
 
     def __init__(
         self,
@@ -93,12 +106,36 @@ class Exchange:
         self.routes: dict[str, tuple[Queue, ...]] = {}
         self._bindings: dict[tuple[str, str, str, str], Binding] = {}
 
+    @property
+    def routes_by_key(self) -> bool:
+        """Whether the routing key alone decides; otherwise nothing is remembered."""
+        return True
+
+    @classmethod
+    def check_declaration(cls, vhost: VHost, arguments: dict[str, Any]) -> None:
+        """Refuse arguments that an exchange of this type cannot have (SoftError 406)."""
+
+    def destinations(self, routing_keys: Sequence[str], message: Message | None) -> Iterable[Destination]:
+        """Return this exchange's own destinations for a message, each once, in a fixed order.
+
+        The message's own routing key comes first, then those of its copies. `message` is None when only the
+        key matters.
+        """
+        properties = None if message is None else message[3]
+        headers = None if properties is None else properties.get("headers")
+        if len(routing_keys) == 1:
+            return self.route(routing_keys[0], headers)
+        found: dict[Destination, None] = {}
+        for key in routing_keys:
+            found.update(dict.fromkeys(self.route(key, headers)))
+        return found
+
     def route(self, routing_key: str, headers: dict[str, Any] | None) -> Iterable[Destination]:
-        """Return this exchange's own destinations for a message, each once, in a fixed order."""
+        """Return the destinations for one routing key."""
         raise NotImplementedError
 
-    def check_binding(self, arguments: dict[str, Any]) -> None:
-        """Refuse arguments that a binding from this exchange cannot have (SoftError 406)."""
+    def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
+        """Refuse a binding that this exchange cannot have (SoftError 406)."""
 
     def bind(self, binding: Binding) -> bool:
         """Add a binding; return False when it was there already."""
@@ -142,6 +179,9 @@ class Exchange:
     def forget_routes(self) -> None:
         """Drop the memory of routes: something that they depend on has changed."""
         self.routes.clear()
+
+    def survive(self) -> None:
+        """Keep what a restart leaves: the bindings in any case."""
 
     def check(self) -> None:
         """Assert the exchange's invariants."""

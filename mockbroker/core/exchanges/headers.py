@@ -60,7 +60,7 @@ class HeadersExchange(Exchange):
         super().__init__(vhost, name, **properties)
         self._matchers: dict[tuple[str, str, str, str], _Matcher] = {}
 
-    def check_binding(self, arguments: dict[str, Any]) -> None:
+    def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
         """Refuse an x-match that is no string or none of the four words (SoftError 406)."""
         if _MATCH not in arguments:
             return
