@@ -164,13 +164,20 @@ class Administration:
         *,
         operator: bool = False,
     ) -> None:
-        """Set a policy (or an operator policy) and put it in force at once. Raises `PolicyError`."""
+        """Set a policy (or an operator policy) and put it in force at once. Raises `PolicyError`.
+
+        One that is set as it was changes nothing. Source: recorded scenario
+        ``policies/same-policy-keeps-lease``.
+        """
         from mockbroker.core.policies import Policy  # noqa: PLC0415 - only nodes with policies pay for it
 
         host = self.vhost(vhost)
         book = host.operator_policies if operator else host.policies
         rules = self._node.rules
-        book[name] = Policy(name, pattern, definition, priority, apply_to, rules=rules, operator=operator)
+        policy = Policy(name, pattern, definition, priority, apply_to, rules=rules, operator=operator)
+        if name in book and policy.says_the_same_as(book[name]):
+            return
+        book[name] = policy
         host.policies_changed()
         self._node.drain()
 

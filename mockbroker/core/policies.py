@@ -54,6 +54,10 @@ class Policy:
         self.priority = priority
         self.apply_to = apply_to
 
+    def says_the_same_as(self, other: Policy) -> bool:
+        """Whether nothing would change if it took the other's place."""
+        return all(getattr(self, fact) == getattr(other, fact) for fact in self.__slots__)
+
     def matches(self, kind: str, queue_type: str, name: str) -> bool:
         """Whether it applies to a queue (of a type) or an exchange of this name; the pattern may match
         anywhere."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.connection import BrokerConnection
     from mockbroker.core.node import Node
+    from mockbroker.core.policies import Policy
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Delivery, Message
 
@@ -46,6 +47,7 @@ class Queue:
         "name",
         "node",
         "plain",
+        "policies",
         "ready",
         "ring",
         "settings",
@@ -78,6 +80,8 @@ class Queue:
         self.ring = Ring(single_active=single)
         self.consumer_in_exclusive_use: Consumer | None = None
         self.settings = NO_SETTINGS
+        self.policies: tuple[Policy | None, Policy | None] = (None, None)
+        """The policy and the operator's policy in force."""
         self.is_deleted = False
         self.ready: Any = None
         """The ready messages of a classic queue, oldest first; made at the first message."""

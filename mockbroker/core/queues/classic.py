@@ -73,7 +73,8 @@ class ClassicQueue(Queue):
 
         A new time to live counts for messages to come; those that wait keep theirs. A limit that comes
         together with ``reject-publish`` still drops: recorded scenario
-        ``policies/max-length-on-full-reject``.
+        ``policies/max-length-on-full-reject``. Then what has expired at the head goes: recorded scenario
+        ``policies/lower-limit-uncovers-expired``.
         """
         before = self.settings
         super().apply_settings(settings)
@@ -84,6 +85,8 @@ class ClassicQueue(Queue):
         self.plain = self._is_plain()
         if settings.drops_head or not before.rejects_publishes:
             self._drop_excess()
+        if self._expiring:
+            self.expire()
 
     def _is_plain(self) -> bool:
         """Whether a message without properties may be appended with no further thought."""

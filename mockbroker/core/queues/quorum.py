@@ -132,7 +132,7 @@ class QuorumQueue(Queue):
         Source: recorded scenarios ``quorum/delivery-limit-*`` and ``policies/quorum-delivery-limit``.
         """
         rules = self.node.rules
-        definitions = [policy.definition for policy in self.vhost.policies_of(self) if policy is not None]
+        definitions = [policy.definition for policy in self.policies if policy is not None]
         given: list[Any] = [each.get("delivery-limit") for each in definitions]
         given.append(self.arguments.get(args.DELIVERY_LIMIT))
         limits = [each for each in given if is_integer(each) or isinstance(each, float)]
