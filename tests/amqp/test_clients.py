@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
-import os
-import shutil
-import subprocess
 import threading
 import time
-from pathlib import Path
 
 import aio_pika
 import kombu
@@ -268,46 +263,3 @@ class TestTheNativeApiBesideAnEndpoint:
         for number in range(4):
             mine = [body for body in bodies if body.startswith(b"%d-" % number)]
             assert mine == [b"%d-%d" % (number, i) for i in range(50)]
-
-
-NODE_SCRIPT = """
-const amqp = require('amqplib/callback_api');
-amqp.connect(process.argv[2], (error, connection) => {
-  if (error) throw error;
-  connection.createChannel((error, channel) => {
-    if (error) throw error;
-    channel.assertQueue('task_queue', {durable: true});
-    channel.prefetch(1);
-    channel.sendToQueue('task_queue', Buffer.from('Hello'), {persistent: true});
-    channel.consume('task_queue', (message) => {
-      channel.ack(message);
-      console.log(JSON.stringify({body: message.content.toString(), mode: message.properties.deliveryMode}));
-      setTimeout(() => connection.close(), 50);
-    }, {noAck: false});
-  });
-});
-"""
-
-
-def amqplib_folder():
-    """Where a node program finds amqplib: $NODE_PATH, or npm's global packages; None where it is not."""
-    folders = os.environ.get("NODE_PATH", "").split(os.pathsep)
-    if shutil.which("npm") is not None:
-        folders.append(subprocess.run(["npm", "root", "-g"], capture_output=True, text=True).stdout.strip())
-    return next((folder for folder in folders if folder and (Path(folder) / "amqplib").is_dir()), None)
-
-
-def test_amqplib(endpoint, tmp_path):
-    folder = amqplib_folder()
-    if folder is None or shutil.which("node") is None:
-        pytest.skip("needs node and amqplib (npm install -g amqplib)")
-    script = tmp_path / "hello.js"
-    script.write_text(NODE_SCRIPT)
-    done = subprocess.run(
-        ["node", str(script), endpoint.url],
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        env=os.environ | {"NODE_PATH": folder},
-    )
-    assert json.loads(done.stdout) == {"body": "Hello", "mode": 2}, done.stderr
