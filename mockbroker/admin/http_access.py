@@ -101,7 +101,8 @@ def permissions_in(request: Request, name: str) -> Page:
 
 def list_users(request: Request) -> Page:
     """All users."""
-    return Page([user_row(user) for _, user in sorted(request.node.users.items())])
+    rows = [user_row(user) for _, user in sorted(request.node.users.items())]
+    return Page(rows, pages=request.manners.users_have_pages)
 
 
 def list_users_without_permissions(request: Request) -> Page:

@@ -64,6 +64,9 @@ class Manners(NamedTuple):
     """Publishing and getting tell of a missing exchange or queue what AMQP would have told."""
     bulk_delete_checks_names: bool
     has_mirrors: bool
+    lists_nulls: bool
+    """Whether a list of queues says null of what a queue has not, as the page of one queue does."""
+    users_have_pages: bool
     tells_internal_users: bool
     flags_tag: str
     """Who may see the feature flags."""
@@ -78,6 +81,8 @@ MANNERS = {
         missing_is_quoted=True,
         bulk_delete_checks_names=True,
         has_mirrors=True,
+        lists_nulls=True,
+        users_have_pages=False,
         tells_internal_users=False,
         flags_tag="administrator",
         authentication={"enable_uaa": False, "uaa_client_id": "", "uaa_location": ""},
@@ -88,6 +93,8 @@ MANNERS = {
         missing_is_quoted=False,
         bulk_delete_checks_names=False,
         has_mirrors=False,
+        lists_nulls=False,
+        users_have_pages=True,
         tells_internal_users=True,
         flags_tag="management",
         authentication={"oauth_enabled": False},

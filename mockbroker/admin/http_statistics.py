@@ -280,8 +280,8 @@ class Statistics(Trace):
         pairs = [
             pair for (host, queue), pair in self._lengths.items() if host in hosts and name in (None, queue)
         ]
-        ready = sum(pair[0].rate(now_ns) for pair in pairs)
-        unacked = sum(pair[1].rate(now_ns) for pair in pairs)
+        ready = sum((pair[0].rate(now_ns) for pair in pairs), start=0.0)
+        unacked = sum((pair[1].rate(now_ns) for pair in pairs), start=0.0)
         return {
             "messages_details": {"rate": ready + unacked},
             "messages_ready_details": {"rate": ready},

@@ -263,15 +263,23 @@ def _policies(state: QueueState) -> Row:
 
 def list_queues(request: Request, *vhosts: str) -> Page:
     """The queues of one virtual host, or of all that the user may see."""
-    hosts = request.open_vhosts(*vhosts)
-    return Page(
-        [
-            _queue_row(request, state)
-            for host in hosts
-            for state in listings.queue_states(request.node, host.name)
-        ],
-        pages=True,
-    )
+    rows = _queue_rows(request, *vhosts)
+    if not request.manners.lists_nulls:
+        rows = [{key: value for key, value in row.items() if value is not None} for row in rows]
+    return Page(rows, pages=True)
+
+
+def list_queues_in_detail(request: Request) -> Page:
+    """The same, with what a queue has not as null."""
+    return Page(_queue_rows(request), pages=True)
+
+
+def _queue_rows(request: Request, *vhosts: str) -> list[Row]:
+    return [
+        _queue_row(request, state)
+        for host in request.open_vhosts(*vhosts)
+        for state in listings.queue_states(request.node, host.name)
+    ]
 
 
 def show_queue(request: Request, vhost: str, name: str) -> Row:
@@ -601,7 +609,7 @@ ROUTES = (
     Route("GET", "exchanges/*/*/bindings/source", bindings_from),
     Route("GET", "exchanges/*/*/bindings/destination", bindings_to),
     Route("GET", "queues", list_queues),
-    Route("GET", "queues/detailed", list_queues, rules=("rabbitmq-4.0",)),
+    Route("GET", "queues/detailed", list_queues_in_detail, rules=("rabbitmq-4.0",)),
     Route("GET", "queues/*", list_queues),
     Route("GET", "queues/*/*", show_queue),
     Route("PUT", "queues/*/*", declare_queue),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import base64
-import http.client
-import json
 from urllib.parse import quote
 
 import pika
@@ -13,27 +11,9 @@ import pytest
 
 from mockbroker import Broker
 from mockbroker.admin.remote import RemoteError, command
+from tests.admin.http_api import NOT_FOUND, Api, bad_request
 
-NOT_FOUND = {"error": "Object Not Found", "reason": "Not Found"}
 EVERYTHING = {"configure": ".*", "write": ".*", "read": ".*"}
-
-
-class Api:
-    """A client of the API."""
-
-    def __init__(self, url):
-        self.connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=10)
-        self.headers = {}
-
-    def __call__(self, method, path, body=None, auth="guest:guest", headers=None):
-        token = base64.b64encode(auth.encode()).decode()
-        data = body if isinstance(body, bytes | None) else json.dumps(body)
-        usual = {"authorization": f"Basic {token}", "content-type": "application/json"}
-        self.connection.request(method, f"/api/{path}", data, headers or usual)
-        response = self.connection.getresponse()
-        self.headers = response.headers
-        text = response.read()
-        return response.status, json.loads(text) if text else None
 
 
 @pytest.fixture
@@ -54,10 +34,6 @@ def api(endpoint):
     api = Api(endpoint.management_url)
     yield api
     api.connection.close()
-
-
-def bad_request(reason):
-    return 400, {"error": "bad_request", "reason": reason}
 
 
 def test_who_may_call(api):
