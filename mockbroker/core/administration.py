@@ -13,7 +13,7 @@ Read next: ``core/node.py``, ``core/access.py``, ``core/limits.py``.
 from __future__ import annotations
 
 from mockbroker.core import refusals
-from mockbroker.core.access import Permissions, User
+from mockbroker.core.access import Permissions, User, check_pattern
 from mockbroker.core.limits import check_user_limit, check_vhost_limit
 from mockbroker.core.vhost import VHost
 from mockbroker.errors import PolicyError
@@ -126,9 +126,13 @@ class Administration:
         self.user(user).permissions.pop(vhost, None)
 
     def set_topic_permissions(self, user: str, vhost: str, exchange: str, write: str, read: str) -> None:
-        """Limit a user's routing keys (write) and binding keys (read) on a topic exchange to patterns."""
+        """Limit a user's routing keys (write) and binding keys (read) on a topic exchange to patterns.
+
+        Raises ValueError for a pattern that is none.
+        """
         self.vhost(vhost)
-        self.user(user).topic_permissions[vhost, exchange] = (write, read)
+        patterns = check_pattern("write", write), check_pattern("read", read)
+        self.user(user).topic_permissions[vhost, exchange] = patterns
         for connection in self._node.connections:
             for channel in connection.channels.values():
                 channel.forget_publishable()

@@ -84,6 +84,15 @@ CALLS: list[tuple[str, str, Any]] = [
 ]
 
 
+@pytest.mark.parametrize("patterns", [("[", ".*"), (".*", "(")])
+def test_a_topic_permission_must_be_a_regular_expression(patterns: tuple[str, str]) -> None:
+    node = Broker().node
+    node.set_topic_permissions("guest", "/", "amq.topic", "^news", "^news")
+    with pytest.raises(ValueError, match="must be a regular expression, not"):
+        node.set_topic_permissions("guest", "/", "amq.topic", *patterns)
+    assert node.user("guest").topic_permissions == {("/", "amq.topic"): ("^news", "^news")}
+
+
 @pytest.mark.parametrize(("permission", "name", "call"), CALLS)
 def test_each_method_needs_its_permission(permission: str, name: str, call: Any) -> None:
     broker = Broker()
