@@ -421,7 +421,9 @@ class Generator:
 
     # Mistakes
 
-    def _mistake(self) -> Step:
+    def _mistake(self) -> Step | None:
+        if self.alarms:
+            return None
         at = self.pick(self._channels)
         assert at is not None
         mistakes: list[Step] = [

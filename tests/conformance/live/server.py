@@ -35,7 +35,7 @@ _CTL_TIMEOUT_S = 60
 
 
 class UnsupportedError(Exception):
-    """The target cannot run the scenario: it has no management API, no ctl or no control command."""
+    """The target cannot run the scenario: it lacks a ctl, a control command or a plugin."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +51,11 @@ class Target:
     api: str
     ctl: str | None = None
     control: str | None = None
+
+    @cached_property
+    def plugins(self) -> frozenset[str]:
+        """The plugins that are enabled on the server's node."""
+        return frozenset(self.request("GET", ("nodes", self.node))[1]["enabled_plugins"])
 
     @property
     def address(self) -> tuple[str, int]:
@@ -72,12 +77,14 @@ class Target:
         return str(self.request("GET", ("overview",))[1]["node"])
 
     def check_can_run(self, scenario: Mapping[str, Any]) -> None:
-        """Raises `UnsupportedError` when the scenario needs a command that the target does not have."""
+        """Raises `UnsupportedError` when the scenario needs a command or plugin that the target lacks."""
         ops = {step["op"] for step in scenario["steps"]}
         if ops & CONTROL_OPS and not self.control:
             raise UnsupportedError("the target has no control command")
         if changes_server(scenario) and not self.ctl:
             raise UnsupportedError("the target has no ctl command")
+        if missing := [name for name in scenario.get("plugins", ()) if name not in self.plugins]:
+            raise UnsupportedError(f"the target has no plugin {', '.join(missing)}")
 
     def request(
         self, method: str, path: tuple[str, ...], body: Mapping[str, Any] | None = None
