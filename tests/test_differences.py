@@ -20,6 +20,7 @@ from mockbroker.exceptions import (
     WouldBlockForever,
 )
 from mockbroker.rules import RULES
+from tests.admin.http_api import Api, managed
 from tests.amqp.raw_client import HEADER, Parser, handshake, method
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "differences.md").read_text(encoding="utf-8")
@@ -355,3 +356,40 @@ def test_a_table_may_be_nested_to_a_depth(broker: Broker, depth: int, is_refused
 def test_a_breach_of_the_handshake_ends_the_link_at_once(broker: Broker) -> None:
     early = method(0, "connection.open", virtual_host="/")
     assert raw_session(broker, HEADER + early) == (["connection.start"], True)
+
+
+def test_the_management_api_counts_from_its_start() -> None:
+    with managed() as (broker, api):
+        channel = broker.connect().channel()
+        channel.queue_declare("q")
+        channel.basic_publish("", "q", b"one")
+        channel.basic_get("q")
+        channel.basic_get("q")
+        with broker.listen(management=True) as later:
+            other = Api(later.management_url)
+            assert "message_stats" not in other("GET", "queues/%2F/q")[1]
+            other.connection.close()
+        queue = api("GET", "queues/%2F/q?msg_rates_age=60&msg_rates_incr=5")[1]
+        assert (queue["message_stats"]["publish"], queue["messages"]) == (1, 1)
+        assert "samples" not in queue["message_stats"]["publish_details"]
+        assert "get_empty" not in queue["message_stats"]
+        assert (queue["incoming"], queue["deliveries"]) == ([], [])
+        assert "queue_declared" not in api("GET", "overview")[1]["churn_rates"]
+
+
+def test_settings_of_the_whole_server_can_be_read() -> None:
+    with managed() as (broker, api):
+        assert api("PUT", "global-parameters/x", {"value": 1})[0] == 405
+        assert api("PUT", "feature-flags/khepri_db/enable", {})[0] == 404
+        before = api("GET", "auth/attempts/rabbit@localhost")[1]
+        broker.connect()
+        after = api("GET", "auth/attempts/rabbit@localhost")[1]
+        assert [row["protocol"] for row in after] == ["http"]
+        assert after[0]["auth_attempts"] == before[0]["auth_attempts"] + 1
+
+
+def test_the_short_list_of_queues_is_a_long_one() -> None:
+    with managed() as (_, api):
+        api("PUT", "queues/%2F/q", {})
+        (short,), (long,) = api("GET", "queues")[1], api("GET", "queues/detailed")[1]
+        assert short == {key: value for key, value in long.items() if value is not None}

@@ -39,8 +39,6 @@ _IMPLIED = {
 NODE_NAME = "rabbit@localhost"
 """What stands for the Erlang node's name: a simulated server has one name everywhere."""
 
-EXCHANGE_TYPES = ("direct", "fanout", "headers", "topic")
-
 _REFUSALS = {
     "management": "Not management user",
     "policymaker": "User not authorised to access object",

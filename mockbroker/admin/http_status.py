@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from mockbroker.admin import columns
 from mockbroker.admin.http_requests import (
-    EXCHANGE_TYPES,
     NODE_NAME,
     HttpError,
     Page,
@@ -63,10 +62,18 @@ _CHANNEL_COLUMNS = (
 )
 
 
-def _exchange_types() -> list[Row]:
+_OF_THE_SPECIFICATION = ("direct", "fanout", "headers", "topic")
+
+
+def _exchange_types(request: Request) -> list[Row]:
+    text = "AMQP {} exchange, as per the AMQP specification"
     return [
-        {"name": name, "description": f"AMQP {name} exchange, as per the AMQP specification", "enabled": True}
-        for name in EXCHANGE_TYPES
+        {
+            "name": name,
+            "description": text.format(name) if name in _OF_THE_SPECIFICATION else "",
+            "enabled": True,
+        }
+        for name in request.node.exchange_types
     ]
 
 
@@ -89,7 +96,7 @@ def overview(request: Request) -> Row:
     row: Row = {
         "management_version": version,
         "rates_mode": _RATES_MODE,
-        "exchange_types": _exchange_types(),
+        "exchange_types": _exchange_types(request),
         "product_version": version,
         "product_name": "RabbitMQ",
         "rabbitmq_version": version,
@@ -138,7 +145,7 @@ def nodes(request: Request) -> list[Row]:
             "uptime": node.clock.now_ns // 1_000_000,
             "mem_alarm": "memory" in node.alarms,
             "disk_free_alarm": "disk" in node.alarms,
-            "exchange_types": _exchange_types(),
+            "exchange_types": _exchange_types(request),
             "auth_mechanisms": [{"name": name, "enabled": True} for name in node.rules.mechanisms],
             "enabled_plugins": ["rabbitmq_management"],
             "partitions": [],

@@ -19,7 +19,6 @@ from urllib.parse import quote_plus
 from mockbroker.admin import columns, listings
 from mockbroker.admin.columns import EXCHANGE, choose
 from mockbroker.admin.http_requests import (
-    EXCHANGE_TYPES,
     NODE_NAME,
     HttpError,
     Page,
@@ -112,7 +111,7 @@ def declare_exchange(request: Request, vhost: str, name: str) -> Any:
     body = request.body()
     is_new = name not in request.vhost(vhost).exchanges
     kind = body.get("type", "direct")
-    if kind not in EXCHANGE_TYPES:
+    if kind not in request.node.exchange_types:
         raise bad_request(f"invalid exchange type '{kind}'")
     with request.channel(vhost) as channel:
         channel.exchange_declare(

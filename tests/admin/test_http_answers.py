@@ -211,7 +211,17 @@ def test_arguments(api):
     assert api("PUT", "queues/%2F/q", {}) == bad_request(reason)
     assert api("PUT", "queues/%2F/empty", {"arguments": []}) == (201, None)
     assert api("PUT", "queues/%2F/text", {"arguments": "x"})[0] == 400
-    assert api("PUT", "exchanges/%2F/e", {"type": "nope"}) == bad_request("invalid exchange type 'nope'")
+
+
+def test_exchange_types(api, api310):
+    for each in (api, api310):
+        unknown = bad_request("invalid exchange type 'nope'")
+        assert each("PUT", "exchanges/%2F/e", {"type": "nope"}) == unknown
+    assert api("PUT", "exchanges/%2F/e", {"type": "x-local-random"}) == (201, None)
+    names = [kind["name"] for kind in api310("GET", "overview")[1]["exchange_types"]]
+    assert names == ["direct", "fanout", "headers", "topic"]
+    kinds = {kind["name"]: kind["description"] for kind in api("GET", "nodes")[1][0]["exchange_types"]}
+    assert (kinds["x-local-random"], kinds["topic"].split()[1]) == ("", "topic")
 
 
 # Messages
