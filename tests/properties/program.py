@@ -13,32 +13,17 @@ from typing import Any
 from mockbroker import BasicProperties, Broker
 from mockbroker.channel import Channel
 from mockbroker.connection import Connection
-from mockbroker.exceptions import AMQPError
+from mockbroker.errors import WouldBlockForever
+from mockbroker.events import Trace
+from mockbroker.exceptions import AMQPError, NackError, UnroutableError
 from mockbroker.message import Delivery
 
-DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+from .facts import Asked, Facts
+from .operators import Operators
+from .topology import BINDING_KEYS, EXCHANGES, QUEUES, type_of
 
-QUEUES: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "durable": {"durable": True},
-    "dead": {"durable": True},
-    "ttl": {"arguments": {"x-message-ttl": 300, **DEAD}},
-    "durable-ttl": {"durable": True, "arguments": {"x-message-ttl": 500, **DEAD}},
-    "short": {"arguments": {"x-max-length": 2, **DEAD}},
-    "narrow": {"durable": True, "arguments": {"x-max-length-bytes": 12}},
-    "full": {"arguments": {"x-max-length": 2, "x-overflow": "reject-publish"}},
-    "full-dlx": {"arguments": {"x-max-length": 1, "x-overflow": "reject-publish-dlx", **DEAD}},
-    "priority": {"durable": True, "arguments": {"x-max-priority": 3, **DEAD}},
-    "single": {"arguments": {"x-single-active-consumer": True}},
-    "auto": {"auto_delete": True},
-    "own": {"exclusive": True},
-    "loop": {"arguments": {"x-message-ttl": 200, **DEAD, "x-dead-letter-routing-key": "loop"}},
-}
-"""The queues that programs declare: name -> how."""
-
-NAMES = tuple(QUEUES)
 Command = tuple[str, tuple[Any, ...], dict[str, Any]]
-EXCHANGE = "everywhere"
+Seen = Callable[[Channel, Delivery, Any, bytes], None]
 
 
 def name_of(channel: Channel) -> tuple[str, int]:
@@ -48,42 +33,44 @@ def name_of(channel: Channel) -> tuple[str, int]:
 
 @dataclass
 class Seat:
-    """A channel, what it has seen and not settled, and its consumers."""
+    """A channel, what it has seen and not settled, and its mode."""
 
     channel: Channel
     held: list[Delivery] = field(default_factory=list)
-    is_transactional: bool = False
 
     @property
     def name(self) -> tuple[str, int]:
         return name_of(self.channel)
 
 
-class Program:
-    """Clients of one broker. `seen` is told of each delivery that a callback gets."""
+class Program(Operators):
+    """Clients of one broker. `seen` is told of each delivery that a client gets."""
 
-    def __init__(self, broker: Broker, seen: Callable[[Channel, Delivery, Any, bytes], None]) -> None:
-        self.broker = broker
+    def __init__(self, broker: Broker, trace: Trace, seen: Seen) -> None:
+        super().__init__(broker, Facts())
+        self._trace = trace
         self._seen = seen
         self.connections: list[Connection] = []
         self.seats: list[Seat] = []
-        self.windows: dict[tuple[str, int], int] = {}
-        """The shared windows in force, by channel; one for each consumer lifts the shared one."""
         self._published = 0
+        self._consumers = 0
 
     def do(self, command: Command) -> None:
         """Carry one command out. A refusal, and what cannot be done now, is passed over."""
         what, arguments, named = command
+        self.facts.committing = None
+        self.facts.is_policy_changing = False
         try:
             getattr(self, what)(*arguments, **named)
-        except AMQPError:
+        except (AMQPError, WouldBlockForever):
             pass
         self.connections = [each for each in self.connections if each.is_open]
-        self.seats = [each for each in self.seats if each.channel.is_open]
+        self.seats = [each for each in self.seats if each.channel.is_open and each.channel.connection.is_open]
+
+    # -- connections and channels
 
     def _seat(self, number: int) -> Seat:
-        while not self.seats:
-            self.connect()
+        if not self.seats:
             self.open_channel(0, "plain")
         return self.seats[number % len(self.seats)]
 
@@ -96,11 +83,14 @@ class Program:
         channel = self.connections[number % len(self.connections)].channel()
         seat = Seat(channel)
         self.seats.append(seat)
+        self.facts.confirming.pop(seat.name, None)
+        self.facts.transactional.pop(seat.name, None)
         if mode == "confirm":
             channel.confirm_delivery()
+            self.facts.confirming[seat.name] = None
         elif mode == "tx":
             channel.tx_select()
-            seat.is_transactional = True
+            self.facts.transactional[seat.name] = None
 
     def drop(self, number: int) -> None:
         if self.connections:
@@ -113,24 +103,46 @@ class Program:
     def close_channel(self, number: int) -> None:
         self._seat(number).channel.close()
 
+    # -- topology
+
     def declare(self, number: int, name: str) -> None:
-        channel = self._seat(number).channel
+        seat = self._seat(number)
         if name in QUEUES:
-            channel.queue_declare(name, **QUEUES[name])
-        channel.exchange_declare(EXCHANGE, "fanout", durable=True)
+            seat.channel.queue_declare(name, **QUEUES[name])
+            self.facts.used_ns[name] = self.broker.clock.now_ns
+            if QUEUES[name].get("exclusive"):
+                self.facts.owners[name] = seat.name[0]
 
-    def bind(self, number: int, name: str) -> None:
+    def declare_exchange(self, number: int, name: str) -> None:
+        if name in EXCHANGES:
+            self._seat(number).channel.exchange_declare(name, **EXCHANGES[name])
+
+    def delete_exchange(self, number: int, name: str) -> None:
+        self._seat(number).channel.exchange_delete(name)
+
+    def bind(self, number: int, name: str, exchange: str, which: int) -> None:
+        keys = (name, *BINDING_KEYS[exchange])
         self.declare(number, name)
-        self._seat(number).channel.queue_bind(name, EXCHANGE)
+        self.declare_exchange(number, exchange)
+        self._seat(number).channel.queue_bind(name, exchange, keys[which % len(keys)])
 
-    def unbind(self, number: int, name: str) -> None:
-        self._seat(number).channel.queue_unbind(name, EXCHANGE)
+    def unbind(self, number: int, name: str, exchange: str, which: int) -> None:
+        keys = (name, *BINDING_KEYS[exchange])
+        self._seat(number).channel.queue_unbind(name, exchange, keys[which % len(keys)])
+
+    def bind_exchange(self, number: int, source: str, destination: str, key: str) -> None:
+        self.declare_exchange(number, source)
+        self.declare_exchange(number, destination)
+        self._seat(number).channel.exchange_bind(destination, source, key)
 
     def delete(self, number: int, name: str) -> None:
         self._seat(number).channel.queue_delete(name)
 
     def purge(self, number: int, name: str) -> None:
-        self._seat(number).channel.queue_purge(name)
+        if type_of(name) != "stream":
+            self._seat(number).channel.queue_purge(name)
+
+    # -- publishing
 
     def publish(
         self,
@@ -138,27 +150,63 @@ class Program:
         exchange: str,
         name: str,
         persistent: bool,
-        priority: int | None,
-        ttl_ms: int | None,
-        mandatory: bool,
+        priority: int | None = None,
+        ttl_ms: int | None = None,
+        mandatory: bool = False,
+        copies: list[str] | None = None,
+        blind: list[str] | None = None,
+        label: str | None = None,
     ) -> None:
         self._published += 1
+        headers = {"CC": copies, "BCC": blind, "x-stream-filter-value": label}
+        headers = {header: value for header, value in headers.items() if value is not None}
         properties = BasicProperties(
             delivery_mode=2 if persistent else None,
             priority=priority,
             expiration=None if ttl_ms is None else str(ttl_ms),
+            headers=headers or None,
         )
         body = b"m%d" % self._published
-        self.declare(number, name)
-        self._seat(number).channel.basic_publish(exchange, name, body, properties, mandatory)
+        seat = self._seat(number)
+        if not seat.channel.connection.core.is_blocked:  # there everything but a publish would wait for ever
+            self.declare(number, name)
+            self.declare_exchange(number, exchange)
+        self.facts.asked[body] = Asked(seat.name, mandatory, tuple(blind or ()), len(self._trace))
+        try:
+            seat.channel.basic_publish(exchange, name, body, properties, mandatory)
+        except (NackError, UnroutableError):
+            pass  # answered all the same
+        except AMQPError:
+            self.facts.asked.pop(body, None)
+            raise
 
     def publish_many(self, number: int, name: str, count: int, persistent: bool) -> None:
         for _ in range(count):
-            self.publish(number, "", name, persistent, None, None, mandatory=False)
+            self.publish(number, "", name, persistent)
+
+    # -- consuming
 
     def consume(
-        self, number: int, name: str, auto_ack: bool, prefetch: int, exclusive: bool, priority: int
+        self,
+        number: int,
+        name: str,
+        auto_ack: bool,
+        prefetch: int,
+        exclusive: bool,
+        priority: int,
+        offset: int | str | None = None,
+        wanted: str | None = None,
     ) -> None:
+        arguments: dict[str, Any] = {}
+        if type_of(name) == "stream":
+            auto_ack, prefetch = False, prefetch or 3
+            arguments = {"x-stream-offset": offset, "x-stream-filter": wanted}
+        elif priority:
+            arguments = {"x-priority": priority}
+        arguments = {key: value for key, value in arguments.items() if value is not None}
+        self._consumers += 1
+        tag = f"c{self._consumers}"
+        self.declare(number, name)
         seat = self._seat(number)
 
         def receive(channel: Channel, method: Delivery, properties: Any, body: bytes) -> None:
@@ -166,19 +214,13 @@ class Program:
             if not auto_ack:
                 seat.held.append(method)
 
-        arguments = {"x-priority": priority} if priority else None
-        self.declare(number, name)
         if prefetch:
-            self.windows.pop(seat.name, None)
             seat.channel.basic_qos(prefetch_count=prefetch)
-        seat.channel.basic_consume(name, receive, auto_ack, exclusive, arguments=arguments)
+        self.facts.consumer_arguments[tag] = arguments
+        seat.channel.basic_consume(name, receive, auto_ack, exclusive, tag, arguments)
 
     def limit_channel(self, number: int, prefetch: int) -> None:
-        seat = self._seat(number)
-        self.windows[seat.name] = prefetch
-        if not prefetch:
-            del self.windows[seat.name]
-        seat.channel.basic_qos(prefetch_count=prefetch, global_qos=True)
+        self._seat(number).channel.basic_qos(prefetch_count=prefetch, global_qos=True)
 
     def cancel(self, number: int, which: int) -> None:
         seat = self._seat(number)
@@ -187,6 +229,8 @@ class Program:
             seat.channel.basic_cancel(tags[which % len(tags)])
 
     def get(self, number: int, name: str, auto_ack: bool) -> None:
+        if type_of(name) == "stream":
+            return
         self.declare(number, name)
         seat = self._seat(number)
         method, properties, body = seat.channel.basic_get(name, auto_ack)
@@ -195,6 +239,8 @@ class Program:
             self._seen(seat.channel, method, properties, body)
             if not auto_ack:
                 seat.held.append(method)
+
+    # -- settling
 
     def settle(self, number: int, which: int, how: str, multiple: bool) -> None:
         busy = [seat for seat in self.seats if seat.held]
@@ -217,28 +263,21 @@ class Program:
 
     def recover(self, number: int) -> None:
         seat = self._seat(number)
-        if not seat.is_transactional:
+        if seat.name not in self.facts.transactional:
             seat.held.clear()
         seat.channel.basic_recover(requeue=True)
 
     def commit(self, number: int) -> None:
         seat = self._seat(number)
-        if seat.is_transactional:
+        if seat.name in self.facts.transactional:
+            self.facts.committing = seat.name
             seat.channel.tx_commit()
 
     def roll_back(self, number: int) -> None:
         seat = self._seat(number)
-        if seat.is_transactional:
+        if seat.name in self.facts.transactional:
             seat.channel.tx_rollback()
+            self.facts.forget(seat.name)
 
     def serve(self) -> None:
         self.broker.run()
-
-    def advance(self, ms: int) -> None:
-        self.broker.clock.advance(ms / 1000)
-
-    def restart(self) -> None:
-        self.broker.restart()
-
-    def crash(self) -> None:
-        self.broker.crash()

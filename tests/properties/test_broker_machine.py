@@ -1,4 +1,4 @@
-"""Any program of several clients, command by command, beside a model of plain dicts.
+"""Any program of several clients and operators, command by command, beside a model that follows the trace.
 
 After each command the broker's own invariants hold, and the model agrees: every message is in one place or
 gone for a reason that the trace names; windows, limits and times to live are kept; turns are fair; queues are
@@ -9,60 +9,73 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from mockbroker import Broker
 from mockbroker.channel import Channel
+from mockbroker.events import Trace
 from mockbroker.message import Delivery
 
+from .checks import check
 from .model import Model
-from .program import EXCHANGE, NAMES, Command, Program, name_of
+from .program import Command, Program, Seen, name_of
+from .topology import CLASSIC, EXCHANGES, OPERATOR_POLICIES, POLICIES, QUORUM, STREAMS
 
 numbers = st.integers(0, 7)
 settlements = st.sampled_from(["ack", "ack", "requeue", "discard"])
+exchanges = st.sampled_from(tuple(EXCHANGES))
 
 
-def play(commands: list[Command], rules: str) -> str:
-    """Carry commands out on a new broker; return its trace."""
-    broker = Broker(rules=rules)
+def one_in(count: int) -> st.SearchStrategy[bool]:
+    """True about once in so many times."""
+    return st.integers(1, count).map(lambda number: number == count)
+
+
+def begin_program(rules: str, consumer_timeout: float | None, seen: Seen) -> tuple[Program, Trace]:
+    """Return a program on a new broker, and its trace."""
+    broker = Broker(rules=rules, consumer_timeout=consumer_timeout)
     trace = broker.tracing()
-    program = Program(broker, lambda *_: None)
-    for command in commands:
-        program.do(command)
-    return str(trace)
+    return Program(broker, trace, seen), trace
 
 
 class BrokerMachine(RuleBasedStateMachine):
-    """Draws commands for the rules of RabbitMQ 4.0."""
+    """Draws commands for the rules of RabbitMQ 4.0 and mostly classic queues."""
 
     server_rules = "rabbitmq-4.0"
+    names = (*CLASSIC, *CLASSIC, *QUORUM, *STREAMS)
 
     def __init__(self) -> None:
         super().__init__()
-        self.broker = Broker(rules=self.server_rules)
-        self.trace = self.broker.tracing()
-        self.program = Program(self.broker, self._seen)
-        self.model = Model(self.program.windows)
         self.commands: list[Command] = []
         self.focus: list[str] = []
         self._followed = 0
 
     def _seen(self, channel: Channel, method: Delivery, properties: Any, body: bytes) -> None:
         self._follow()
-        name = name_of(channel)
-        event = self.model.sent.pop((name, method.delivery_tag))
-        assert (body, method.redelivered) == (event.body, event.redelivered)
-        deaths = (properties.headers or {}).get("x-death", [])
+        sent = self.model.sent.pop((name_of(channel), method.delivery_tag))
+        assert (body, method.redelivered) == (sent.event.body, sent.event.redelivered)
+        headers = properties.headers or {}
+        deaths = headers.get("x-death", [])
         told = {(each["queue"], each["reason"]): each["count"] for each in deaths}
-        assert told == self.model.deaths_seen.pop((name, method.delivery_tag))
+        assert told == {death: sent.deaths.count(death) for death in sent.deaths}
+        if sent.deaths:
+            assert (headers["x-first-death-queue"], headers["x-first-death-reason"]) == sent.deaths[0]
+            if self.server_rules == "rabbitmq-4.0":
+                assert (headers["x-last-death-queue"], headers["x-last-death-reason"]) == sent.deaths[-1]
+                assert list(told) == list(dict.fromkeys(reversed(sent.deaths))), (
+                    "the newest death is not the first"
+                )
+        assert headers.get("x-delivery-count") == sent.delivery_count
+        assert headers.get("x-stream-offset") == sent.offset
+        assert "BCC" not in headers
 
     def _follow(self) -> None:
-        self.model.transactional = [seat.name for seat in self.program.seats if seat.is_transactional]
-        while self._followed < len(self.trace):
-            self._followed += 1
-            self.model.follow(self.trace[self._followed - 1])
+        happened = self.trace[self._followed :]
+        self._followed = len(self.trace)
+        self.model.follow(happened)
 
     def _do(self, what: str, /, *arguments: Any, **named: Any) -> None:
         command = (what, arguments, named)
@@ -70,42 +83,71 @@ class BrokerMachine(RuleBasedStateMachine):
         self.program.do(command)
         self._follow()
         self.broker.check()
-        listed = self.broker.list_queues("name", "messages_ready", "messages_unacknowledged", "consumers")
-        self.model.check(self.broker.clock.now_ns, listed)
+        check(self.model, self.broker)
 
     def teardown(self) -> None:
-        assert play(self.commands, self.server_rules) == str(self.trace)
+        if self.commands:
+            again, trace = begin_program(self.server_rules, self.consumer_timeout, lambda *_: None)
+            for command in self.commands:
+                again.do(command)
+            assert str(trace) == str(self.trace)
 
     @initialize(
-        focus=st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True),
-        bound=st.booleans(),
+        data=st.data(),
+        bound=st.sampled_from([None, None, *EXCHANGES]),
         mode=st.sampled_from(["plain", "confirm", "tx"]),
         count=st.integers(0, 5),
+        consumer_timeout=st.sampled_from([None, None, None, 1.0]),
     )
-    def begin(self, focus: list[str], bound: bool, mode: str, count: int) -> None:
+    def begin(
+        self, data: st.DataObject, bound: str | None, mode: str, count: int, consumer_timeout: float | None
+    ) -> None:
         """A program is about a few queues, so that its clients meet."""
-        self.focus = focus
+        self.consumer_timeout = consumer_timeout
+        self.program, self.trace = begin_program(self.server_rules, consumer_timeout, self._seen)
+        self.broker = self.program.broker
+        self.model = Model(self.program.facts, self.broker.node.rules)
+        self.focus = data.draw(st.lists(st.sampled_from(self.names), min_size=1, max_size=3, unique=True))
         self._do("open_channel", 0, "plain")
         self._do("connect")
         self._do("open_channel", 1, mode)
-        for name in ("dead", *focus):
-            self._do("bind" if bound else "declare", 0, name)
+        for name in ("dead", *self.focus):
+            if bound is None:
+                self._do("declare", 0, name)
+            else:
+                self._do("bind", 0, name, bound, 0)
             self._do("publish_many", 0, name, count, persistent=True)
 
     def _name(self, which: int) -> str:
-        return self.focus[which % len(self.focus)]
+        return "dead" if which == 7 else self.focus[which % len(self.focus)]
+
+    # -- clients
 
     @rule(
         number=numbers,
         which=numbers,
-        exchange=st.sampled_from(["", "", "", EXCHANGE]),
+        exchange=st.sampled_from(["", "", "", *EXCHANGES]),
+        is_lost=one_in(8),
         persistent=st.booleans(),
         priority=st.sampled_from([None, None, 0, 2, 9]),
         ttl_ms=st.sampled_from([None, None, None, 0, 100, 400]),
         mandatory=st.booleans(),
+        copied=st.sampled_from([None, None, None, [0], [1, 2], [7]]),
+        blind=st.sampled_from([None, None, None, None, [1], [2, 7]]),
+        label=st.sampled_from([None, None, "a", "b"]),
     )
-    def publish(self, number: int, which: int, **message: Any) -> None:
-        name = "nowhere" if which == 7 else self._name(which)
+    def publish(
+        self,
+        number: int,
+        which: int,
+        is_lost: bool,
+        copied: list[int] | None,
+        blind: list[int] | None,
+        **message: Any,
+    ) -> None:
+        name = "nowhere" if is_lost else self._name(which)
+        for header, numbers in (("copies", copied), ("blind", blind)):
+            message[header] = None if numbers is None else [self._name(each) for each in numbers]
         self._do("publish", number, name=name, **message)
 
     @rule(number=numbers, which=numbers, count=st.integers(2, 6), persistent=st.booleans())
@@ -115,10 +157,12 @@ class BrokerMachine(RuleBasedStateMachine):
     @rule(
         number=numbers,
         which=numbers,
-        auto_ack=st.sampled_from([False, False, True]),
+        auto_ack=one_in(3),
         prefetch=st.sampled_from([0, 0, 1, 2]),
-        exclusive=st.sampled_from([False, False, False, False, False, True]),
+        exclusive=one_in(6),
         priority=st.sampled_from([0, 0, 0, 5]),
+        offset=st.sampled_from([None, "first", "last", "next", "1s", 2]),
+        wanted=st.sampled_from([None, None, None, "a"]),
     )
     def consume(self, number: int, which: int, **consumer: Any) -> None:
         self._do("consume", number, self._name(which), **consumer)
@@ -138,10 +182,6 @@ class BrokerMachine(RuleBasedStateMachine):
         for how in hows:
             self._do("settle", number, which, how, multiple=False)
 
-    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000]))
-    def advance(self, ms: int) -> None:
-        self._do("advance", ms)
-
     @rule(number=numbers, what=st.sampled_from(["recover", "commit", "commit", "roll_back"]))
     def other(self, number: int, what: str) -> None:
         self._do(what, number)
@@ -150,22 +190,64 @@ class BrokerMachine(RuleBasedStateMachine):
     def limit_channel(self, number: int, prefetch: int) -> None:
         self._do("limit_channel", number, prefetch)
 
-    @rule(number=numbers, which=numbers, how=st.sampled_from(["cancel", "purge", "unbind", "bind", "delete"]))
+    @rule(number=numbers, which=numbers, how=st.sampled_from(["cancel", "purge", "delete"]))
     def change_queues(self, number: int, which: int, how: str) -> None:
         self._do(how, number, which if how == "cancel" else self._name(which))
+
+    @rule(
+        number=numbers,
+        which=numbers,
+        how=st.sampled_from(["bind", "bind", "unbind"]),
+        exchange=exchanges,
+        key=numbers,
+    )
+    def change_bindings(self, number: int, which: int, how: str, exchange: str, key: int) -> None:
+        self._do(how, number, self._name(which), exchange, key)
+
+    @rule(
+        number=numbers, source=exchanges, to=exchanges, key=st.sampled_from(["dead", "#"]), is_end=one_in(3)
+    )
+    def change_exchanges(self, number: int, source: str, to: str, key: str, is_end: bool) -> None:
+        if is_end:
+            self._do("delete_exchange", number, source)
+        else:
+            self._do("bind_exchange", number, source, to, key)
 
     @rule(number=numbers, how=st.sampled_from(["drop", "close", "close_channel", "settle_unknown"]))
     def leave(self, number: int, how: str) -> None:
         self._do(how, number)
 
-    @precondition(lambda self: len(self.commands) % 3 == 0)
-    @rule(how=st.sampled_from(["restart", "crash", "crash"]))
-    def go_down(self, how: str) -> None:
-        self._do(how)
-
     @rule(number=numbers, mode=st.sampled_from(["plain", "confirm", "tx"]))
     def arrive(self, number: int, mode: str) -> None:
         self._do("open_channel", number, mode)
+
+    # -- operators
+
+    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000]))
+    def advance(self, ms: int) -> None:
+        self._do("advance", ms)
+
+    @precondition(lambda self: len(self.commands) % 3 == 0)
+    @rule(how=st.sampled_from(["restart", "crash", "crash"]), downtime_ms=st.sampled_from([0, 0, 250]))
+    def go_down(self, how: str, downtime_ms: int) -> None:
+        self._do(how, downtime_ms)
+
+    @rule(what=st.sampled_from([*POLICIES, *OPERATOR_POLICIES]), how=st.sampled_from(["set", "set", "clear"]))
+    def change_policy(self, what: str, how: str) -> None:
+        self._do(f"{how}_policy", what, operator=what in OPERATOR_POLICIES)
+
+    @precondition(lambda self: len(self.commands) % 4 == 0)
+    @rule(what=st.sampled_from(["max-queues", "max-connections", None]), most=st.integers(2, 4))
+    def change_limits(self, what: str | None, most: int) -> None:
+        if what is None:
+            self._do("lift_limits")
+        else:
+            self._do("limit", what, most)
+
+    @precondition(lambda self: len(self.commands) % 4 == 0)
+    @rule()
+    def change_alarm(self) -> None:
+        self._do("end_alarm" if self.program.facts.is_alarmed else "raise_alarm")
 
 
 class OlderBrokerMachine(BrokerMachine):
@@ -174,10 +256,31 @@ class OlderBrokerMachine(BrokerMachine):
     server_rules = "rabbitmq-3.10"
 
 
+class QuorumMachine(BrokerMachine):
+    """Programs about quorum queues."""
+
+    names = tuple(QUORUM)
+
+
+class OlderQuorumMachine(QuorumMachine):
+    """The same for RabbitMQ 3.10."""
+
+    server_rules = "rabbitmq-3.10"
+
+
 # Both profiles count: `pytest --hypothesis-profile=explore` tries ten times as many programs.
 EXAMPLES = settings.default.max_examples if settings.default is not None else 100
+MACHINES = {BrokerMachine: 2, OlderBrokerMachine: 1, QuorumMachine: 1, OlderQuorumMachine: 1}
+"""Machine -> how many programs it tries, in hundreds where the profile says nothing else."""
 
-TestBroker = BrokerMachine.TestCase
-TestBroker.settings = settings(max_examples=5 * EXAMPLES, stateful_step_count=40)
-TestOlderBroker = OlderBrokerMachine.TestCase
-TestOlderBroker.settings = settings(max_examples=2 * EXAMPLES, stateful_step_count=40)
+
+def _test_of(machine: type[BrokerMachine]) -> Any:
+    machine.TestCase.settings = settings(max_examples=MACHINES[machine] * EXAMPLES, stateful_step_count=40)
+    return machine.TestCase
+
+
+pytestmark = pytest.mark.timeout(3 * EXAMPLES)
+TestBroker = _test_of(BrokerMachine)
+TestOlderBroker = _test_of(OlderBrokerMachine)
+TestQuorum = _test_of(QuorumMachine)
+TestOlderQuorum = _test_of(OlderQuorumMachine)
