@@ -116,6 +116,7 @@ class Channel:
             core.connection.refuse(core, error)
             self._node.drain()
             return self._close_reason
+        core.connection.give_up(core)
         return self.connection.refused(error)
 
     def closed_by_broker(self, error: SoftError) -> None:

@@ -174,6 +174,20 @@ def test_some_refusals_close_the_connection(broker: Broker, channel: Channel, ca
     broker.check()
 
 
+def test_the_channel_at_fault_ends_before_its_connection(broker: Broker) -> None:
+    connection = broker.connect()
+    at_fault, other = connection.channel(), connection.channel()
+    at_fault.queue_declare("q")
+    at_fault.basic_publish("", "q", b"m")
+    at_fault.basic_get("q")
+    other.basic_consume("q", print, consumer_tag="waiting")
+    with broker.tracing() as trace, pytest.raises(ConnectionClosedByBroker, match="540"):
+        at_fault.basic_recover(requeue=False)
+    (delivered,) = [event for event in trace if type(event).__name__ == "Delivered"]
+    assert (delivered.consumer_tag, delivered.redelivered) == ("waiting", True)
+    assert broker.list_queues("name", "messages_ready") == [{"name": "q", "messages_ready": 1}]
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "text"),
     [

@@ -365,7 +365,7 @@ class Conversation:
         self.node.drain()
 
     def _refuse(self, channel_number: int, error: AMQPError, method_name: str) -> None:
-        """Tell the client first, then let the core do what the error asks for."""
+        """Tell the client, then let the core do what the error asks for."""
         assert self.connection is not None
         if isinstance(error, SoftError):
             link = self._links[channel_number]
@@ -373,6 +373,9 @@ class Conversation:
             self.send(channel_number, "channel.close", _close_fields(error, method_name))
             self.connection.refuse(channel, error)
         else:
+            blamed = self._links.get(channel_number)
+            if blamed is not None and blamed.channel is not None:
+                self.connection.give_up(blamed.channel)
             self._say_goodbye(error, method_name)
             self.connection.refuse(None, error)
 

@@ -99,6 +99,16 @@ class BrokerConnection:
         else:
             self.close()
 
+    def give_up(self, channel: BrokerChannel) -> None:
+        """End the channel whose operation is about to close the connection.
+
+        It is the first to go: what it held reaches whoever waits for it, on this connection too. Source:
+        recorded scenario ``errors/hard-error-ends-channel-first``.
+        """
+        if channel.is_open:
+            channel.close()
+            self.node.drain()
+
     def block(self) -> bool:
         """A publish arrives: return whether the connection is blocked, and tell the client when it becomes
         so.

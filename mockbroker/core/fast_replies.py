@@ -58,10 +58,10 @@ class FastReplies:
     def consume(self, channel: BrokerChannel, tag: str, *, no_ack: bool, context: Any) -> None:
         """Let a channel wait for replies. Raises SoftError 406: only with automatic acknowledgement, and
         once."""
-        if channel in self._by_channel:
-            raise SoftError("PRECONDITION_FAILED", "reply consumer already set")
         if not no_ack:
             raise SoftError("PRECONDITION_FAILED", "reply consumer cannot acknowledge")
+        if channel in self._by_channel:
+            raise SoftError("PRECONDITION_FAILED", "reply consumer already set")
         queue = ReplyQueue(channel.vhost, PSEUDO_QUEUE)
         consumer = Consumer(
             tag, channel, queue, ack_required=False, exclusive=False, prefetch_count=0, arguments={}
