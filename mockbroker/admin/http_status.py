@@ -26,6 +26,7 @@ from mockbroker.admin.http_requests import (
     not_found,
 )
 from mockbroker.admin.http_topology import connection_details, consumer_rows
+from mockbroker.core.exchanges.types import PLUGINS
 
 if TYPE_CHECKING:
     from mockbroker.core.channel import BrokerChannel
@@ -134,6 +135,10 @@ def _listeners(request: Request) -> list[Row]:
     ]
 
 
+def _plugins(request: Request) -> list[str]:
+    return [plugin for plugin, kind in PLUGINS.items() if kind in request.node.exchange_types]
+
+
 def nodes(request: Request) -> list[Row]:
     """The one node."""
     node = request.node
@@ -147,7 +152,7 @@ def nodes(request: Request) -> list[Row]:
             "disk_free_alarm": "disk" in node.alarms,
             "exchange_types": _exchange_types(request),
             "auth_mechanisms": [{"name": name, "enabled": True} for name in node.rules.mechanisms],
-            "enabled_plugins": ["rabbitmq_management"],
+            "enabled_plugins": ["rabbitmq_management", *_plugins(request)],
             "partitions": [],
             "rates_mode": _RATES_MODE,
             **request.statistics.churn_rates(request.now_ns),

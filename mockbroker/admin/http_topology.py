@@ -345,6 +345,9 @@ def consumer_rows(node: Any, vhost: VHost) -> list[Row]:
 def declare_queue(request: Request, vhost: str, name: str) -> Any:
     """Declare a queue: 201 for a new one, 204 for one that is there and equal."""
     body = request.body()
+    node = body.get("node") or NODE_NAME
+    if node != NODE_NAME:
+        raise bad_request(f"Node {node} could not be contacted")
     is_new = name not in request.vhost(vhost).queues
     with request.channel(vhost) as channel:
         channel.queue_declare(

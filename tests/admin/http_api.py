@@ -31,9 +31,9 @@ class Api:
 
 
 @contextmanager
-def managed(rules="rabbitmq-4.0"):
+def managed(rules="rabbitmq-4.0", **settings):
     """A broker with a management port, and a client of it."""
-    with Broker(rules=rules) as broker, broker.listen(management=True) as endpoint:
+    with Broker(rules=rules, **settings) as broker, broker.listen(management=True) as endpoint:
         api = Api(endpoint.management_url)
         try:
             yield broker, api

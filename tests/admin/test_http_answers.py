@@ -209,6 +209,8 @@ def test_arguments(api):
         "received none but current is the value '10' of type 'long'"
     )
     assert api("PUT", "queues/%2F/q", {}) == bad_request(reason)
+    assert api("PUT", "queues/%2F/there", {"node": "nope"}) == bad_request("Node nope could not be contacted")
+    assert api("PUT", "queues/%2F/here", {"node": "rabbit@localhost"}) == (201, None)
     assert api("PUT", "queues/%2F/empty", {"arguments": []}) == (201, None)
     assert api("PUT", "queues/%2F/text", {"arguments": "x"})[0] == 400
 
@@ -222,6 +224,15 @@ def test_exchange_types(api, api310):
     assert names == ["direct", "fanout", "headers", "topic"]
     kinds = {kind["name"]: kind["description"] for kind in api("GET", "nodes")[1][0]["exchange_types"]}
     assert (kinds["x-local-random"], kinds["topic"].split()[1]) == ("", "topic")
+
+
+def test_plugins(api):
+    assert api("GET", "nodes")[1][0]["enabled_plugins"] == ["rabbitmq_management"]
+    with managed(plugins=["rabbitmq_random_exchange"]) as (_, other):
+        node = other("GET", "nodes/rabbit@localhost")[1]
+        assert node["enabled_plugins"] == ["rabbitmq_management", "rabbitmq_random_exchange"]
+        assert "x-random" in {kind["name"] for kind in node["exchange_types"]}
+        assert other("PUT", "exchanges/%2F/e", {"type": "x-random"}) == (201, None)
 
 
 # Messages
