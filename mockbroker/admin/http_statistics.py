@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from mockbroker.core.node import Node
+    from mockbroker.core.vhost import VHost
 
 SAMPLE_NS = 5 * NS
 """How often a server as installed takes samples. Source: "Configuration", ``collect_statistics_interval``."""
@@ -96,7 +97,8 @@ class Statistics(Trace):
     keeps_events = False
 
     def __init__(self, node: Node) -> None:
-        self._vhosts: dict[str, Stats] = {}
+        self._vhosts: dict[str, tuple[VHost | None, Stats]] = {}
+        """Figures by name, and the virtual host that they are of: another may come under the same name."""
         self._exchanges: dict[tuple[str, str], Stats] = {}
         self._queues: dict[tuple[str, str], Stats] = {}
         self._channels: dict[tuple[str, int], Stats] = {}
@@ -139,12 +141,13 @@ class Statistics(Trace):
 
     def _published(self, event: events.Published) -> None:
         now_ns, vhost = event.time_ns, event.vhost
+        of_vhost = self._of_vhost(vhost)
         exchange = self._exchanges.setdefault((vhost, event.exchange), {})
         _count(exchange, _IN, "publish_in", now_ns)
         if event.queues:
             _count(exchange, _OUT, "publish_out", now_ns, len(event.queues))
         channel = self._channels.setdefault((event.connection, event.channel), {})
-        for stats in (channel, self._vhosts.setdefault(vhost, {})):
+        for stats in (channel, of_vhost):
             _count(stats, _PUBLISHED, "publish", now_ns)
             if not event.queues:
                 # A mandatory one is taken off again when its return is recorded, right after this.
@@ -153,6 +156,17 @@ class Statistics(Trace):
             _count(self._queues.setdefault((vhost, queue), {}), _QUEUED, "publish", now_ns)
         self._arrive(vhost, event.queues, now_ns)
 
+    def _of_vhost(self, name: str) -> Stats:
+        """The figures of a virtual host; one that was deleted since leaves none behind."""
+        vhost = self._measured.vhosts.get(name)
+        known, stats = self._vhosts.get(name, (None, {}))
+        if known is not vhost:
+            stats = {}
+            self._vhosts[name] = vhost, stats
+            for place in [place for place in self._exchanges if place[0] == name]:
+                del self._exchanges[place]
+        return stats
+
     def _arrive(self, vhost: str, queues: events.Places, now_ns: int) -> None:
         for queue, _ in queues:
             self._change(vhost, queue, now_ns, ready=1)
@@ -160,8 +174,10 @@ class Statistics(Trace):
     def _change(self, vhost: str, queue: str, now_ns: int, *, ready: int = 0, unacked: int = 0) -> None:
         lengths = self._lengths.get((vhost, queue))
         if lengths is not None:
-            lengths[0].add(ready, now_ns)
-            lengths[1].add(unacked, now_ns)
+            if ready:
+                lengths[0].add(ready, now_ns)
+            if unacked:
+                lengths[1].add(unacked, now_ns)
 
     def _refused(self, event: events.PublishRefused) -> None:
         self._change(event.vhost, event.queue, event.time_ns, ready=-1)
@@ -171,7 +187,7 @@ class Statistics(Trace):
         yield self._channels.setdefault((event.connection, event.channel), {})
         vhost = self._vhost_of.get(event.connection)
         if vhost is not None:
-            yield self._vhosts.setdefault(vhost, {})
+            yield self._of_vhost(vhost)
 
     def _returned(self, event: events.Returned) -> None:
         for stats in self._of_channel(event):
@@ -260,10 +276,11 @@ class Statistics(Trace):
 
     def of_vhosts(self, names: Iterable[str], now_ns: int) -> Row:
         """Return ``message_stats`` of virtual hosts together; empty when nothing went through them."""
-        return _message_stats([self._vhosts.get(name, {}) for name in names], now_ns)
+        return _message_stats([self._of_vhost(name) for name in names], now_ns)
 
     def of_exchange(self, vhost: str, name: str, now_ns: int) -> Row:
         """Return ``message_stats`` of an exchange."""
+        self._of_vhost(vhost)
         return _message_stats([self._exchanges.get((vhost, name), {})], now_ns)
 
     def of_queue(self, vhost: str, name: str, now_ns: int) -> Row:

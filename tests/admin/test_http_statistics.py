@@ -160,6 +160,17 @@ def test_a_queue_and_a_channel_that_come_again_start_at_nothing():
             channel.close()
 
 
+@pytest.mark.parametrize("page", ["vhosts/v", "exchanges/v/amq.default"])
+def test_a_virtual_host_that_comes_again_starts_at_nothing(page):
+    with managed() as (broker, api):
+        for _ in range(2):
+            api("PUT", "vhosts/v")
+            assert "message_stats" not in api("GET", page)[1]
+            broker.connect(virtual_host="v").channel().basic_publish("", "nowhere", b"x")
+            assert 1 in api("GET", page)[1]["message_stats"].values()
+            api("DELETE", "vhosts/v")
+
+
 def test_a_restart_forgets_the_figures_and_not_the_lengths():
     with managed() as (broker, api):
         channel = broker.connect().channel()
