@@ -88,7 +88,9 @@ _PARTS: dict[str, Any] = {
     "exchanges": _exchanges,
     "bindings": _bindings,
 }
-_VHOST_KEYS = ("name", "description", "tags", "default_queue_type", "metadata")
+_NAMES_ITS_ORIGIN = {"rabbitmq-3.10": False, "rabbitmq-4.0": True}
+"""Whether an export says what it was made of, and what a virtual host itself is."""
+_VHOST_KEYS: tuple[str, ...] = ("name", "description", "tags", "default_queue_type", "metadata")
 
 
 # What things look like
@@ -242,11 +244,17 @@ def export(node: Node, vhost: str | None = None) -> Row:
     if vhost is not None:
         return _export_vhost(node.vhost(vhost))
     hosts = list(node.vhosts.values())
+    head = _head(node)
+    vhost_keys = _VHOST_KEYS[:1]
+    if _NAMES_ITS_ORIGIN[node.rules.name]:
+        vhost_keys = _VHOST_KEYS
+        head["rabbitmq_definition_format"] = "cluster"
+        head["original_cluster_name"] = node.name
+        head["explanation"] = f"Definitions of cluster '{node.name}'"
     return {
-        **_head(node),
-        "rabbitmq_definition_format": "cluster",
+        **head,
         "users": [user_row(user) for user in node.users.values()],
-        "vhosts": [{key: vhost_row(host)[key] for key in _VHOST_KEYS} for host in hosts],
+        "vhosts": [{key: vhost_row(host)[key] for key in vhost_keys} for host in hosts],
         "permissions": permission_rows(node),
         "topic_permissions": topic_permission_rows(node),
         "global_parameters": [],
@@ -258,14 +266,17 @@ def export(node: Node, vhost: str | None = None) -> Row:
 
 
 def _export_vhost(host: VHost) -> Row:
-    parts = {part: [_without_vhost(row) for row in rows(host)] for part, rows in _PARTS.items()}
+    parts = {part: rows(host) for part, rows in _PARTS.items()}
+    if not _NAMES_ITS_ORIGIN[host.node.rules.name]:
+        return {"rabbit_version": host.node.rules.version, **parts}
     return {
         **_head(host.node),
         "rabbitmq_definition_format": "single_virtual_host",
         "original_vhost_name": host.name,
+        "explanation": f"Definitions of virtual host '{host.name}'",
         **{key: vhost_row(host)[key] for key in ("metadata", "description", "default_queue_type")},
-        "limits": [],
-        **parts,
+        "limits": dict(host.limits) or [],
+        **{part: [_without_vhost(row) for row in rows] for part, rows in parts.items()},
     }
 
 

@@ -72,6 +72,7 @@ class Administration:
                 vhost.delete_queue(queue)
         for user in self.users.values():
             user.permissions.pop(name, None)
+            self.clear_topic_permissions(user.name, name)
         del self.vhosts[name]
         self._node.drain()
 
