@@ -69,8 +69,6 @@ def _check_use(model: Model, queue: ModelQueue, now_ns: int) -> None:
         f"{queue.name} has no owner"
     )
     expires_ms = queue.number("expires")
-    if model.facts.is_policy_changing and queue.type == "classic":
-        queue.used_ns = now_ns
     if queue.type == "classic":
         queue.used_ns = max(queue.used_ns, model.facts.used_ns.get(queue.name, 0))
     if expires_ms is not None and queue.type != "stream" and not queue.consumers and not queue.unacked:
