@@ -43,6 +43,7 @@ class Rules:
     exchange_types: tuple[str, ...]
     unknown_exchange_type_closes_connection: bool
     hashes_headers_with_type: bool
+    says_that_history_has_no_queue: bool
     # texts
     bytes_are_shown_as_latin1: bool
     frames_are_quoted_in_unicode: bool
@@ -105,6 +106,7 @@ class _RabbitMQ310(Rules):
     exchange_types = ("direct", "fanout", "headers", "topic")
     unknown_exchange_type_closes_connection = True
     hashes_headers_with_type = True
+    says_that_history_has_no_queue = False
     bytes_are_shown_as_latin1 = False
     frames_are_quoted_in_unicode = False
     bad_master_locator_is_internal_error = True
@@ -163,6 +165,7 @@ class _RabbitMQ40(Rules):
     exchange_types = ("direct", "fanout", "headers", "topic", "x-local-random")
     unknown_exchange_type_closes_connection = False
     hashes_headers_with_type = False
+    says_that_history_has_no_queue = True
     bytes_are_shown_as_latin1 = True
     frames_are_quoted_in_unicode = True
     bad_master_locator_is_internal_error = False

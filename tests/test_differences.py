@@ -269,16 +269,37 @@ def test_random_exchanges_choose_by_the_seed() -> None:
     assert set(choices(1)) == {0, 1, 2}
 
 
-@pytest.mark.parametrize("rules", list(RULES))
-@pytest.mark.parametrize("delay", ["soon", "", float("nan"), float("inf")])
-def test_a_delay_that_is_no_number_is_none(rules: str, delay: Any) -> None:
-    broker = Broker(rules=rules, plugins=["rabbitmq_delayed_message_exchange"])
+def test_a_delayed_message_survives_a_power_cut() -> None:
+    broker = Broker(plugins=["rabbitmq_delayed_message_exchange"])
     channel = broker.connect().channel()
-    channel.exchange_declare("x", "x-delayed-message", arguments={"x-delayed-type": "fanout"})
-    channel.queue_declare("q")
+    channel.exchange_declare("x", "x-delayed-message", durable=True, arguments={"x-delayed-type": "fanout"})
+    channel.queue_declare("q", durable=True)
     channel.queue_bind("q", "x")
-    channel.basic_publish("x", "", b"at once", BasicProperties(headers={"x-delay": delay}))
-    assert channel.basic_get("q", auto_ack=True)[2] == b"at once"
+    channel.basic_publish("x", "", b"later", BasicProperties(headers={"x-delay": 1}))
+    broker.crash()
+    broker.clock.advance(0.000999999)
+    assert counts(broker, "q") == (0, 0)
+    broker.clock.advance(0.000000001)
+    assert counts(broker, "q") == (1, 0)
+
+
+def test_a_ring_is_rebuilt_in_order() -> None:
+    def ring(*bindings: tuple[str, str], restart: bool) -> list[str]:
+        broker = Broker(plugins=["rabbitmq_consistent_hash_exchange"])
+        channel = broker.connect().channel()
+        channel.exchange_declare("x", "x-consistent-hash", durable=True)
+        for queue, weight in bindings:
+            channel.queue_declare(queue, durable=True)
+            channel.queue_bind(queue, "x", weight)
+        if restart:
+            broker.restart()
+            channel = broker.connect().channel()
+        for number in range(20):
+            channel.basic_publish("x", str(number), str(number).encode())
+        return [f"{queue}{count}" for queue in "abc" for count in counts(broker, queue)]
+
+    made, ordered = (("c", "2"), ("b", "1"), ("a", "2")), (("b", "1"), ("a", "2"), ("c", "2"))
+    assert ring(*made, restart=True) == ring(*ordered, restart=False) != ring(*made, restart=False)
 
 
 def test_sharding_brings_its_exchange_type_only() -> None:

@@ -38,7 +38,7 @@ from __future__ import annotations
 from collections import deque
 
 from mockbroker.amqp.methods import METHODS
-from mockbroker.errors import REPLY_CODES, AMQPError, HardError, SoftError
+from mockbroker.errors import AMQPError, HardError, SoftError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -437,9 +437,10 @@ def _as_arguments(fields: Table) -> dict[str, Any]:
 def _close_fields(error: AMQPError, method_name: str) -> Table:
     """The fields of channel.close and connection.close; no name means that no method is to blame.
 
-    An internal error is never a method's fault. Source: recorded scenario `streams/max-age-invalid`.
+    An internal error without a text of its own is no method's fault: a process of the server has died.
+    Source: recorded scenarios `streams/max-age-invalid`, `exchanges/recent-history-exchange-nowhere`.
     """
-    is_blamed = method_name and error.reply_code != REPLY_CODES["INTERNAL_ERROR"]
+    is_blamed = method_name and error.reply_text != "INTERNAL_ERROR"
     class_id, method_id = METHODS[method_name][1:3] if is_blamed else (0, 0)
     return {
         "reply_code": error.reply_code,

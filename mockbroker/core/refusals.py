@@ -177,6 +177,15 @@ def term(value: Any) -> str:
     return str(value)
 
 
+def atom(name: str) -> str:
+    """Show a name as Erlang prints an atom: in quotes when it is more than letters.
+
+    >>> atom("direct"), atom("x-random")
+    ('direct', "'x-random'")
+    """
+    return f"'{name}'" if "-" in name else name
+
+
 def inequivalent(what: str, kind: str, name: str, vhost: str, received: Any, current: Any) -> SoftError:
     """406: redeclared with another property or argument."""
     head = f"inequivalent arg '{what}' for {resource(kind, name, vhost)}"

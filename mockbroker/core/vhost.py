@@ -16,6 +16,7 @@ from mockbroker.core.exchanges.base import Binding, Exchange
 from mockbroker.core.exchanges.direct import DefaultExchange
 from mockbroker.core.exchanges.types import exchange_class
 from mockbroker.core.queues.settings import Settings
+from mockbroker.errors import AMQPError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -145,12 +146,12 @@ class VHost:
         arguments: dict[str, Any],
     ) -> None:
         for what, received in (
-            ("type", kind),
+            ("type", refusals.atom(kind)),
             ("durable", durable),
             ("auto_delete", auto_delete),
             ("internal", internal),
         ):
-            current = getattr(there, what)
+            current = refusals.atom(there.type) if what == "type" else getattr(there, what)
             if received != current:
                 raise refusals.inequivalent_values(
                     what, "exchange", there.name, self.name, received, current, self.node.rules
@@ -374,6 +375,8 @@ class VHost:
     ) -> tuple[Queue, ...]:
         """Return the queues for a message, each once, by name. `message` may be None where the keys decide.
 
+        Raises HardError 541 for what an exchange of a plugin's type cannot read.
+
         Exchanges are followed through their bindings; one that finds nothing passes the message to its
         alternate exchange. An exchange that is reached twice is asked once.
         """
@@ -393,6 +396,17 @@ class VHost:
                 else:
                     queues[destination.name] = destination
         return tuple([queues[name] for name in sorted(queues)])
+
+    def find_route_unasked(
+        self, exchange: Exchange, routing_keys: Sequence[str], message: Message
+    ) -> tuple[Queue, ...]:
+        """Return the queues for a message that no channel publishes: there is nobody to tell of an error, and
+        a message that causes one has no queues.
+        """
+        try:
+            return self.find_route(exchange, routing_keys, message)
+        except AMQPError:
+            return ()
 
     # -- policies
 

@@ -9,13 +9,12 @@ Read next: ``core/exchanges/erlang.py``.
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from itertools import accumulate
 
 from mockbroker.core import refusals
 from mockbroker.core.exchanges.base import Exchange, by_binding
-from mockbroker.core.exchanges.erlang import UNDEFINED, Atom, jump_consistent_hash, phash2
+from mockbroker.core.exchanges.erlang import ERLANG_INTEGER, UNDEFINED, Atom, jump_consistent_hash, phash2
 from mockbroker.errors import SoftError
 from mockbroker.values import Decimal, Timestamp, type_name
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 _HEADER = "hash-header"
 _PROPERTY = "hash-property"
 _PROPERTIES = ("correlation_id", "message_id", "timestamp")
-_INTEGER = re.compile(r"[+-]?[0-9]+", re.ASCII)
-"""What Erlang reads as an integer."""
 
 
 class ConsistentHashExchange(Exchange):
@@ -75,28 +72,29 @@ class ConsistentHashExchange(Exchange):
 
     def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
         """Refuse a binding key that is no integer above 0 (SoftError 406)."""
-        if not _INTEGER.fullmatch(routing_key):
+        if not ERLANG_INTEGER.fullmatch(routing_key):
             shown = refusals.term(routing_key) if routing_key else "<<>>"
             raise SoftError("PRECONDITION_FAILED", f"The binding key must be an integer: {shown}")
         if int(routing_key) < 1:
             raise SoftError("PRECONDITION_FAILED", "The binding key must be greater than 0")
 
     def destinations(self, routing_keys: Sequence[str], message: Message | None) -> Iterable[Destination]:
-        """Return the one destination that the hash chooses; of several routing keys the first one counts."""
+        """Return the one destination that the hash chooses; of several routing keys the first one counts.
+
+        Raises HardError 541 for an empty array or table in the header, where the rules hash what it begins
+        with.
+        """
         if not self._ends:
             self._ends = list(accumulate(self._ring.values()))
         if not self._ends:
             return ()
         if self._ends[-1] == 1:
             return self._ring
-        key = self._hash(routing_keys, message)
-        if key is None:
-            return ()
-        bucket = jump_consistent_hash(key, self._ends[-1])
+        bucket = jump_consistent_hash(self._hash(routing_keys, message), self._ends[-1])
         return (list(self._ring)[bisect_right(self._ends, bucket)],)
 
-    def _hash(self, routing_keys: Sequence[str], message: Message | None) -> int | None:
-        """Return the hash of what the arguments name; None for what makes a server's channel die."""
+    def _hash(self, routing_keys: Sequence[str], message: Message | None) -> int:
+        """Return the hash of what the arguments name."""
         if self.routes_by_key or message is None:
             return phash2(routing_keys[0].encode())
         properties = message[3] or {}
@@ -115,9 +113,9 @@ class ConsistentHashExchange(Exchange):
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         term = _term(value)
-        if isinstance(term, list):
-            return phash2(term[0]) if term else None
-        return phash2(term)
+        if term == []:
+            raise refusals.internal_error()
+        return phash2(term[0] if isinstance(term, list) else term)
 
     def _add(self, binding: Binding) -> None:
         self._ring.setdefault(binding.destination, int(binding.routing_key))

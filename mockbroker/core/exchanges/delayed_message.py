@@ -10,13 +10,15 @@ Read next: ``core/exchanges/base.py``, ``core/queues/dead_letter.py``.
 from __future__ import annotations
 
 from copy import copy
+from math import isfinite
 
 from mockbroker.clock import MS
 from mockbroker.core import refusals
 from mockbroker.core.exchanges.base import Exchange, postponed
+from mockbroker.core.exchanges.erlang import ERLANG_INTEGER
 from mockbroker.core.exchanges.types import exchange_class
 from mockbroker.errors import SoftError
-from mockbroker.values import is_integer
+from mockbroker.values import Decimal, LongString, is_integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,8 +39,8 @@ LONGEST_DELAY_MS = 2**32 - 1
 class DelayedMessageExchange(Exchange):
     """Routes as the type in its argument ``x-delayed-type`` does: at once, or when the delay is over.
 
-    A message that is delayed has no destinations yet: it comes back if it is mandatory, goes to the alternate
-    exchange if there is one, and is confirmed.
+    A message that is delayed has no destinations yet: it goes to the alternate exchange if there is one,
+    comes back if it is mandatory and that finds no queue either, and is confirmed.
     """
 
     __slots__ = ("_inner",)
@@ -106,17 +108,21 @@ class DelayedMessageExchange(Exchange):
 
 
 def delay_of(message: Message) -> int:
-    """Return the delay that a message asks for, in milliseconds; 0 when its header says nothing usable.
+    """Return the delay that a message asks for, in milliseconds; 0 when it asks for none.
 
-    A number may be a string; what is behind its point is cut off.
+    An integer may be a string; what is behind a number's point is cut off. Raises HardError 541 for a string
+    that is no integer, and for a decimal.
     """
     headers = (message[3] or {}).get("headers") or {}
-    value = headers.get(_DELAY)
-    if isinstance(value, str | float) or is_integer(value):
-        try:
-            return int(value)  # type: ignore[arg-type]  # what is_integer lets through is an int
-        except (ValueError, OverflowError):
-            return 0
+    value: Any = headers.get(_DELAY)
+    if is_integer(value):
+        return int(value)
+    if isinstance(value, float) and isfinite(value):
+        return int(value)
+    if isinstance(value, str) and ERLANG_INTEGER.fullmatch(value):
+        return int(value)
+    if isinstance(value, str | float | Decimal | LongString):
+        raise refusals.internal_error()
     return 0
 
 
@@ -186,7 +192,7 @@ class DelayedMessages:
         properties["headers"] = {**properties["headers"], _DELAY: -delay_of(message)}
         exchange, routing_key, body, _, expires_ns = postponed(message, self._clock.now_ns - waiting.since_ns)
         message = (exchange, routing_key, body, properties, expires_ns)
-        targets = vhost.find_route(source, waiting.routing_keys, message)
+        targets = vhost.find_route_unasked(source, waiting.routing_keys, message)
         trace = vhost.node.trace
         if trace is not None:
             trace.released(source, message, targets)

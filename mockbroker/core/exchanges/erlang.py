@@ -12,6 +12,7 @@ Read next: ``core/exchanges/consistent_hash.py``.
 
 from __future__ import annotations
 
+import re
 from struct import pack, unpack
 
 TYPE_CHECKING = False
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     Term: TypeAlias = "Atom | bytes | int | float | tuple[Term, ...] | list[Term]"
+
+ERLANG_INTEGER = re.compile(r"[+-]?[0-9]+")
+"""What Erlang reads as an integer."""
 
 PHASH2_RANGE = 1 << 27
 """`phash2` is below this number."""

@@ -60,11 +60,13 @@ class RecentHistoryExchange(FanoutExchange):
             )
 
     def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
-        """Refuse an exchange that would lose a message of the history (HardError 541)."""
+        """Refuse an exchange that has no queue for a message of the history (HardError 541)."""
         if isinstance(destination, Exchange):
             for _, keys, message in self._history:
-                if not self.vhost.find_route(destination, keys, message):
-                    raise HardError("INTERNAL_ERROR", "could not find queue/exchange ''")
+                if not self.vhost.find_route_unasked(destination, keys, message):
+                    if self.vhost.node.rules.says_that_history_has_no_queue:
+                        raise HardError("INTERNAL_ERROR", "could not find queue/exchange ''")
+                    raise refusals.internal_error()
 
     def destinations(self, routing_keys: Sequence[str], message: Message | None) -> Iterable[Destination]:
         """Return all destinations; the message enters the history, unless its header says not to."""
@@ -79,7 +81,7 @@ class RecentHistoryExchange(FanoutExchange):
         if isinstance(destination, Exchange):
             # RabbitMQ differs: another exchange is given the history backwards.
             for since_ns, keys, message in reversed(self._history):
-                queues = self.vhost.find_route(destination, keys, message)
+                queues = self.vhost.find_route_unasked(destination, keys, message)
                 self.vhost.node.later(self._replay, queues, since_ns, message)
         else:
             for since_ns, _, message in self._history:

@@ -82,7 +82,7 @@ def _publish(
     headers = properties["headers"]
     targets = [
         target
-        for target in vhost.find_route(source, keys, letter)
+        for target in vhost.find_route_unasked(source, keys, letter)
         if not _is_cycle(headers, target.name, reason)
     ]
     trace = queue.node.trace
