@@ -5,7 +5,7 @@ from __future__ import annotations
 from mockbroker import events
 from mockbroker.clock import MS
 
-from .records import Copy, ModelQueue
+from .records import URGENT, Copy, ModelQueue
 from .state import Publish, State
 
 
@@ -33,7 +33,7 @@ class Arrivals(State):
             copy.expires_ns = due_ns if copy.expires_ns is None else min(copy.expires_ns, due_ns)
         copy.turn = queue.take_turn()
         if queue.type == "quorum" and copy.priority >= 5 and not self.is_older:
-            copy.lane = "urgent"
+            copy.lane = URGENT
         queue.ready[copy.position] = copy
         return copy
 

@@ -7,7 +7,7 @@ from mockbroker.clock import MS
 from mockbroker.core.queues.base import Queue
 
 from .model import Model
-from .records import Copy, ModelQueue
+from .records import NORMAL, RETURNED, URGENT, Copy, ModelQueue
 
 TICK_MS = 5000
 """How often a quorum queue looks whether it has expired."""
@@ -44,6 +44,7 @@ def _check_messages(model: Model, queue: ModelQueue, shown: Queue, now_ns: int) 
     again = [_comes_again(queue, copy) for copy in copies]
     assert [redelivered for _, _, redelivered in there] == again, f"{queue.name} has wrong flags"
     queue.assert_in_order(copies, queue.name)
+    _check_lanes([copy.lane for copy in copies if copy.lane != RETURNED])
     if copies and not queue.may_overtake:
         expires_ns = copies[0].expires_ns
         assert expires_ns is None or expires_ns > now_ns, f"the head of {queue.name} has expired: {copies[0]}"
@@ -56,6 +57,13 @@ def _check_messages(model: Model, queue: ModelQueue, shown: Queue, now_ns: int) 
     if queue.type == "quorum" and limit is not None and not model.facts.policy_changes:
         most = max([copy.returns for copy in copies], default=0)
         assert most <= max(limit, 0), f"{queue.name} gives out again what came back {most} times"
+
+
+def _check_lanes(lanes: list[str]) -> None:
+    """While urgent and normal messages wait, of three that follow each other one is normal."""
+    for start in range(len(lanes) - 4):
+        if {URGENT, NORMAL} <= set(lanes[start + 3 :]):
+            assert lanes[start : start + 3].count(NORMAL) == 1, f"{lanes} is not two for one"
 
 
 def _comes_again(queue: ModelQueue, copy: Copy) -> bool:

@@ -180,9 +180,11 @@ class Program(Operators):
             self.facts.asked.pop(body, None)
             raise
 
-    def publish_many(self, number: int, name: str, count: int, persistent: bool) -> None:
+    def publish_many(
+        self, number: int, name: str, count: int, persistent: bool, priority: int | None = None
+    ) -> None:
         for _ in range(count):
-            self.publish(number, "", name, persistent)
+            self.publish(number, "", name, persistent, priority)
 
     # -- consuming
 

@@ -12,7 +12,7 @@ from mockbroker import events
 from mockbroker.rules import Rules
 
 from .facts import ChannelName, Facts
-from .records import Copy, ModelConsumer, ModelQueue
+from .records import NORMAL, RETURNED, URGENT, Copy, ModelConsumer, ModelQueue
 from .routing import Bindings
 
 Tag = tuple[ChannelName, int]
@@ -89,7 +89,7 @@ class State:
         copy.returns += 1
         if queue.type == "quorum":
             limit = self.delivery_limit(queue)
-            copy.lane = "normal" if limit is None and not lost else "returned"
+            copy.lane = NORMAL if limit is None and not lost else RETURNED
             copy.turn, copy.holder = turn, holder
             if lost and not self.is_older:
                 copy.failures += 1
@@ -119,9 +119,9 @@ class State:
         for copies in shares.values():
             queue.assert_in_order(copies, queue.name)
         lanes = {copy.lane for copy in queue.ready.values()}
-        fresh = [copy.lane for copy, _ in run if copy.lane != "returned"]
-        if {"urgent", "normal"} <= lanes:
-            normal = fresh.count("normal")
+        fresh = [copy.lane for copy, _ in run if copy.lane != RETURNED]
+        if {URGENT, NORMAL} <= lanes:
+            normal = fresh.count(NORMAL)
             assert len(fresh) // 3 <= normal <= -(-len(fresh) // 3), (
                 f"{queue.name}: {fresh} is not two for one"
             )

@@ -46,6 +46,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     server_rules = "rabbitmq-4.0"
     names = (*CLASSIC, *CLASSIC, *QUORUM, *STREAMS)
+    grave = "dead"
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +112,7 @@ class BrokerMachine(RuleBasedStateMachine):
         self._do("open_channel", 0, "plain")
         self._do("connect")
         self._do("open_channel", 1, mode)
-        for name in ("dead", *self.focus):
+        for name in dict.fromkeys((self.grave, *self.focus)):
             if bound is None:
                 self._do("declare", 0, name)
             else:
@@ -119,7 +120,7 @@ class BrokerMachine(RuleBasedStateMachine):
             self._do("publish_many", 0, name, count, persistent=True)
 
     def _name(self, which: int) -> str:
-        return "dead" if which == 7 else self.focus[which % len(self.focus)]
+        return self.grave if which == 7 else self.focus[which % len(self.focus)]
 
     # -- clients
 
@@ -150,9 +151,15 @@ class BrokerMachine(RuleBasedStateMachine):
             message[header] = None if numbers is None else [self._name(each) for each in numbers]
         self._do("publish", number, name=name, **message)
 
-    @rule(number=numbers, which=numbers, count=st.integers(2, 6), persistent=st.booleans())
-    def publish_many(self, number: int, which: int, count: int, persistent: bool) -> None:
-        self._do("publish_many", number, self._name(which), count, persistent)
+    @rule(
+        number=numbers,
+        which=numbers,
+        count=st.integers(2, 6),
+        persistent=st.booleans(),
+        priority=st.sampled_from([None, None, 5]),
+    )
+    def publish_many(self, number: int, which: int, **messages: Any) -> None:
+        self._do("publish_many", number, self._name(which), **messages)
 
     @rule(
         number=numbers,
@@ -260,6 +267,7 @@ class QuorumMachine(BrokerMachine):
     """Programs about quorum queues."""
 
     names = tuple(QUORUM)
+    grave = "q-dead"
 
 
 class OlderQuorumMachine(QuorumMachine):
@@ -270,7 +278,7 @@ class OlderQuorumMachine(QuorumMachine):
 
 # Both profiles count: `pytest --hypothesis-profile=explore` tries ten times as many programs.
 EXAMPLES = settings.default.max_examples if settings.default is not None else 100
-MACHINES = {BrokerMachine: 2, OlderBrokerMachine: 1, QuorumMachine: 1, OlderQuorumMachine: 1}
+MACHINES = {BrokerMachine: 2, OlderBrokerMachine: 1, QuorumMachine: 2, OlderQuorumMachine: 1}
 """Machine -> how many programs it tries, in hundreds where the profile says nothing else."""
 
 

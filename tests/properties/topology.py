@@ -10,6 +10,7 @@ from typing import Any
 from .facts import Policy
 
 DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
+Q_DEAD = {**DEAD, "x-dead-letter-routing-key": "q-dead"}
 TO_GRAVEYARD = {"x-dead-letter-exchange": "graveyard"}
 
 CLASSIC: dict[str, dict[str, Any]] = {
@@ -38,10 +39,11 @@ QUORUM: dict[str, dict[str, Any]] = {
     name: {"durable": True, "arguments": {"x-queue-type": "quorum", **arguments}}
     for name, arguments in {
         "q-plain": {},
-        "q-twice": {"x-delivery-limit": 2, **DEAD},
+        "q-dead": {},
+        "q-twice": {"x-delivery-limit": 2, **Q_DEAD},
         "q-patient": {"x-delivery-limit": -1, **DEAD},
         "q-ttl": {"x-message-ttl": 300, **TO_GRAVEYARD},
-        "q-short": {"x-max-length": 2, **DEAD},
+        "q-short": {"x-max-length": 2, **Q_DEAD},
         "q-full": {"x-max-length": 3, "x-overflow": "reject-publish"},
         "q-single": {"x-single-active-consumer": True},
         "q-fleeting": {"x-expires": 400},
