@@ -72,7 +72,7 @@ def _bad_ends(copy: Copy, allow: Collection[str]) -> list[Copy]:
 
 def _body(told: History, index: int) -> bytes:
     event = told.events[index]
-    assert isinstance(event, events.Published)
+    assert isinstance(event, events.Published | events.Released)
     return event.body
 
 

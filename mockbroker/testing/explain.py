@@ -17,7 +17,6 @@ from mockbroker.testing.views import HeldMessage, QueuedMessage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeGuard
 
     from mockbroker.testing.history import Copy, Source
 
@@ -34,16 +33,18 @@ def explain(source: Source, message: Any) -> str:
     found = [copy for copy in told.copies if fits(copy)]
     lives = list(dict.fromkeys(_root(copy, told) for copy in found))
     unroutable = [index for index in told.unroutable if _is_body(told.events[index], message)]
-    if not lives and not unroutable:
+    waiting = [event for event in told.waiting.values() if _is_body(event, message)]
+    if not lives and not unroutable and not waiting:
         raise ValueError(f"no message in the trace is {message!r}")
     texts = [_tell(life, told) for life in lives]
     texts += [f"{told.events[index]}: it was lost there" for index in unroutable]
+    texts += [f"{event}: it waits there" for event in waiting]
     return "\n\n".join(texts)
 
 
-def _is_body(event: events.Event, message: Any) -> TypeGuard[events.Published]:
+def _is_body(event: events.Event, message: Any) -> bool:
     body = message.encode() if isinstance(message, str) else message
-    return isinstance(event, events.Published) and event.body == body
+    return isinstance(event, events.Published | events.Delayed | events.Released) and event.body == body
 
 
 def _test_for(message: Any) -> Callable[[Copy], bool]:

@@ -163,7 +163,7 @@ class _Meter:
         """Take the next event in."""
         self._pass_time(event.time_ns, index)
         match event:
-            case events.Published() | events.DeadLettered():
+            case events.Published() | events.DeadLettered() | events.Released():
                 for queue, position in event.queues:
                     if (event.vhost, queue) == (self._vhost, self._queue):
                         self._ready[position] = event.time_ns

@@ -103,13 +103,15 @@ class Copy:
 class History:
     """Follows events; `copies` has every copy in the order in which they came up.
 
-    `unroutable` has the indexes of publishes that no queue took. Cost: the number of events.
+    `unroutable` has the indexes of publishes, and of releases by an exchange, that no queue took; `waiting`
+    those of messages that an exchange still keeps. Cost: the number of events.
     """
 
     def __init__(self, recorded: Iterable[events.Event]) -> None:
         self.events: list[events.Event] = []
         self.copies: list[Copy] = []
         self.unroutable: list[int] = []
+        self.waiting: dict[int, events.Delayed] = {}
         self.declared: dict[tuple[str, str], events.QueueDeclared] = {}
         self._now: dict[Place, Copy] = {}
         for event in recorded:
@@ -150,11 +152,27 @@ class History:
         return copy
 
     def published(self, event: events.Published) -> None:
-        """A message enters its queues."""
-        if not event.queues:
+        """A message enters its queues, or waits in an exchange that has just said so."""
+        is_delayed = len(self.events) > 1 and isinstance(self.events[-2], events.Delayed)
+        if not event.queues and not is_delayed:
             self.unroutable.append(len(self.events) - 1)
         for queue, position in event.queues:
             self._enter((event.vhost, queue, position), event.body).published = event
+
+    def delayed(self, event: events.Delayed) -> None:
+        """An exchange keeps a message."""
+        self.waiting[len(self.events) - 1] = event
+
+    def released(self, event: events.Released) -> None:
+        """A message that an exchange kept enters queues."""
+        for index, kept in self.waiting.items():
+            if kept.due_ns <= event.time_ns and _same_message(kept, event):
+                del self.waiting[index]
+                break
+        if not event.queues:
+            self.unroutable.append(len(self.events) - 1)
+        for queue, position in event.queues:
+            self._enter((event.vhost, queue, position), event.body)
 
     def refused(self, event: events.PublishRefused) -> None:
         """A queue refuses what was just published to it."""
@@ -225,6 +243,11 @@ class History:
                 copy.state, copy.held_by = DELETED, None
 
 
+def _same_message(kept: events.Delayed, released: events.Released) -> bool:
+    names = ("vhost", "exchange", "routing_key", "body")
+    return all(getattr(kept, name) == getattr(released, name) for name in names)
+
+
 _SETTLED: dict[type, str] = {
     events.Acknowledged: ACKNOWLEDGED,
     events.Requeued: READY,
@@ -233,6 +256,8 @@ _SETTLED: dict[type, str] = {
 
 _HANDLERS: dict[type, Callable[[History, Any], None]] = {
     events.Published: History.published,
+    events.Delayed: History.delayed,
+    events.Released: History.released,
     events.PublishRefused: History.refused,
     events.Delivered: History.delivered,
     events.Got: History.delivered,

@@ -189,7 +189,7 @@ def _unroutable(told: History) -> Iterator[tuple[int, str]]:
     reported: set[tuple[str, str, str]] = set()
     for index in told.unroutable:
         event = told.events[index]
-        assert isinstance(event, events.Published)
+        assert isinstance(event, events.Published | events.Released)
         address = (event.vhost, event.exchange, event.routing_key)
         told_off = isinstance(following.get(index), events.Returned | events.Nacked)
         if told_off or address in reported or event.routing_key.startswith("amq.rabbitmq.reply-to"):

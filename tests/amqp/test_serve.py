@@ -54,6 +54,16 @@ def test_definitions_rules_and_a_stop_from_another_terminal(tmp_path):
         assert process.wait(10) == 0
 
 
+def test_plugins_bring_their_exchange_types():
+    with (
+        serving("--plugins", "rabbitmq_random_exchange,rabbitmq_sharding") as (_, url),
+        pika.BlockingConnection(pika.URLParameters(url)) as connection,
+    ):
+        channel = connection.channel()
+        for kind in ("x-random", "x-modulus-hash"):
+            channel.exchange_declare(kind, kind)
+
+
 def test_definitions_that_are_not_emulated_are_named(tmp_path):
     file = tmp_path / "definitions.json"
     shovel = {"component": "shovel", "name": "move", "vhost": "/", "value": {}}
@@ -67,6 +77,7 @@ def test_definitions_that_are_not_emulated_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
+        (["--plugins", "rabbitmq_nothing"], "there is no plugin 'rabbitmq_nothing': choose from rabbitmq_"),
         (["--port", "1"], "cannot listen on 127.0.0.1:1"),
         (["--host", "0.0.0.0"], "others could reach the broker at '0.0.0.0'"),
         (["--definitions", "nowhere.json"], "cannot read nowhere.json: No such file or directory"),

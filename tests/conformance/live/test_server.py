@@ -67,13 +67,17 @@ def test_what_others_could_notice_runs_alone(scenario: dict[str, Any], alone: bo
     assert changes_server(scenario) is alone
 
 
-def test_a_target_says_which_command_is_missing() -> None:
+def test_a_target_says_which_command_or_plugin_is_missing() -> None:
     target = Target(url="amqp://user:p%40ss@host:5673", api="http://host:15673")
     target.check_can_run({"steps": [{"op": "connect"}]})
     with pytest.raises(UnsupportedError, match="no control command"):
         target.check_can_run({"steps": [{"op": "kill"}]})
     with pytest.raises(UnsupportedError, match="no ctl command"):
         target.check_can_run({"steps": [{"op": "alarm.set", "resource": "memory"}]})
+    target.__dict__["plugins"] = frozenset(["rabbitmq_management", "rabbitmq_sharding"])
+    target.check_can_run({"steps": [], "plugins": ["rabbitmq_sharding"]})
+    with pytest.raises(UnsupportedError, match=r"no plugin rabbitmq_random_exchange$"):
+        target.check_can_run({"steps": [], "plugins": ["rabbitmq_sharding", "rabbitmq_random_exchange"]})
     assert target.address == ("host", 5673)
     assert target.credentials == ("user", "p@ss")
 
