@@ -74,6 +74,7 @@ BESIDE: dict[str, set[str]] = {
     "core.limits": _SPEECH,
     "core.timeouts": _SPEECH,
     "core.carbon_copies": _SPEECH | {"core.queues"},
+    "core.transaction": {"core.arguments"},
     "core.declarations": _SPEECH | {"core.vhost"},
     "core.fast_replies": _SPEECH | {"core.dispatch", "core.queues"},
     "core.channel": _SPEECH

@@ -341,6 +341,19 @@ def _stream(channel: Channel, **arguments: Any) -> None:
     channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream", **arguments})
 
 
+@pytest.mark.parametrize("kind", ["quorum", "stream"])
+def test_a_name_may_change_its_type(kind: str) -> None:
+    channel = Broker(rules="rabbitmq-3.10").connect().channel()
+    channel.basic_qos(prefetch_count=1)
+    channel.queue_declare("q", durable=True)
+    channel.basic_get("q")
+    channel.queue_delete("q")
+    channel.queue_declare("q", durable=True, arguments={"x-queue-type": kind})
+    channel.basic_consume("q", ignore)
+    channel.basic_publish("", "q", b"m")
+    assert channel.is_open
+
+
 def test_a_stream_keeps_everything(broker: Broker, channel: Channel) -> None:
     _stream(channel, **{"x-max-length-bytes": 1, "x-max-age": "1s"})
     for body in (b"one", b"two"):

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.sinks import ChannelSink
     from mockbroker.core.timeouts import AckWatch
-    from mockbroker.core.transaction import Transaction
+    from mockbroker.core.transaction import Settlement, Transaction
     from mockbroker.message import Message, Properties
 
 
@@ -557,7 +557,8 @@ class BrokerChannel(Declarations):
         self.update_plain()
 
     def tx_commit(self) -> replies.Reply:
-        """Carry the transaction out, publishes first; what is persistent is on disk then.
+        """Carry the transaction out, publishes first, but for a quorum queue, which hears of settlements
+        first; what is persistent is on disk then.
 
         Raises SoftError 406 when the channel is not transactional, or when a queue refused a message: the
         rest is done then.
@@ -567,41 +568,44 @@ class BrokerChannel(Declarations):
         done, partial = self.transaction, False
         self._begin()
         routed: list[tuple[Message, tuple[Queue, ...]]] = []
-        for published, queues, names, mandatory in done.publishes:
-            message = self._stamped(published)
-            if self.node.rules.lost_queue_fails_commit:
-                there = tuple(queue for queue in queues if not queue.is_deleted)
-                lost = len(there) < len(queues)
-            else:  # 3.10 keeps the names, and looks the queues up now
-                found = {name: self.vhost.queues[name] for name in sorted(names) if name in self.vhost.queues}
-                there, lost = tuple(found.values()), False
-            partial = partial or lost
+        for message, there, lost, mandatory in done.routes(self.vhost):
+            if lost:
+                partial = True
+                self._tell_of_lost_queues(lost)
             if there:
                 routed.append((message, there))
             elif not lost:
                 self._enqueue(message, (), mandatory)
+        self._settle_at_commit(done.settlements, before_publishes=True)
         for message, queues in routed:  # what comes back does so before anything is delivered
             partial = not self._enqueue(message, queues, False) or partial
-        settlements = done.settlements[::-1]
-        try:
-            while settlements:
-                how, deliveries = settlements.pop()
-                self._settle(deliveries, how)
-        finally:
-            for _, deliveries in settlements:
-                self._restore(deliveries)
+        self._settle_at_commit(done.settlements, before_publishes=False)
         self.node.disk.sync()
         if partial:
             raise refusals.partial_commit()
         return replies.TX_COMMIT_OK
 
-    def _stamped(self, message: Message) -> Message:
-        """A message's time to live begins with the commit."""
-        if message[4] is None:
-            return message
-        assert message[3] is not None
-        ttl_ms = args.expiration_ms(message[3]["expiration"])
-        return (*message[:4], self.node.clock.now_ns + ttl_ms * MS)
+    def _tell_of_lost_queues(self, names: list[str]) -> None:
+        """RabbitMQ differs: the channel takes a queue that is gone for one that has its name now. Source:
+        recorded scenario ``tx/consumer-of-redeclared-queue-at-commit``."""
+        for tag in [consumer.tag for consumer in self.consumers.values() if consumer.queue.name in names]:
+            self._tell_cancelled(tag)
+
+    def _settle_at_commit(self, settlements: list[Settlement], *, before_publishes: bool) -> None:
+        """Carry out what a transaction settled, for the queues that hear of it then; where one refuses, what
+        comes after it is outstanding still."""
+        waiting = [
+            (how, [each for each in deliveries if each.queue.hears_settlements_first == before_publishes])
+            for how, deliveries in reversed(settlements)
+        ]
+        try:
+            while waiting:
+                how, deliveries = waiting.pop()
+                if deliveries:
+                    self._settle(deliveries, how)
+        finally:
+            for _, deliveries in waiting:
+                self._restore(deliveries)
 
     def tx_rollback(self) -> replies.Reply:
         """Forget the transaction: nothing is published, and what was settled in it is outstanding again."""

@@ -2,7 +2,8 @@
 
 Owns: the publishes and settlements since the last commit or rollback, in order.
 Refuses to know: how they are carried out; the channel does that. Routing was decided at the publish:
-it has the queues found then, their names, and whether it is mandatory.
+it has the queues found then, their names, and whether it is mandatory. Which of them are still there is
+found out at the commit.
 Source: AMQP 0-9-1 specification, class tx; recorded area ``tx``.
 
 Read next: ``core/channel.py``.
@@ -10,9 +11,15 @@ Read next: ``core/channel.py``.
 
 from __future__ import annotations
 
+from mockbroker.clock import MS
+from mockbroker.core import arguments as args
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mockbroker.core.queues.base import Queue
+    from mockbroker.core.vhost import VHost
     from mockbroker.message import Delivery, Message
 
     Publish = tuple[Message, tuple[Queue, ...], tuple[str, ...], bool]
@@ -36,7 +43,30 @@ class Transaction:
         else:
             self.settlements.append((how, deliveries))
 
+    def routes(self, vhost: VHost) -> Iterator[tuple[Message, tuple[Queue, ...], list[str], bool]]:
+        """Each message as it is committed now, its queues, the names of lost ones, whether it is mandatory.
+
+        Source: recorded scenarios ``tx/*before-commit*``.
+        """
+        for message, queues, names, mandatory in self.publishes:
+            if vhost.node.rules.lost_queue_fails_commit:
+                there = tuple(queue for queue in queues if not queue.is_deleted)
+                lost = [queue.name for queue in queues if queue.is_deleted]
+            else:  # 3.10 keeps the names, and looks the queues up now
+                found = {name: vhost.queues[name] for name in sorted(names) if name in vhost.queues}
+                there, lost = tuple(found.values()), []
+            yield _as_of(vhost.node.clock.now_ns, message), there, lost, mandatory
+
     @property
     def deliveries(self) -> list[Delivery]:
         """The deliveries that are settled only at commit."""
         return [delivery for _, deliveries in self.settlements for delivery in deliveries]
+
+
+def _as_of(now_ns: int, message: Message) -> Message:
+    """A message's time to live begins with the commit."""
+    if message[4] is None:
+        return message
+    assert message[3] is not None
+    ttl_ms = args.expiration_ms(message[3]["expiration"])
+    return (*message[:4], now_ns + ttl_ms * MS)

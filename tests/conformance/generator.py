@@ -74,6 +74,7 @@ class Generator:
         self._connections: set[str] = set()
         self._channels: dict[str, _Channel] = {}
         self._reply_names: set[str] = set()
+        self._types: dict[str, str | None] = {}
         self._serial = 0
         self._last_count = 0
         weights = BASE_WEIGHTS | self.family.weights
@@ -261,6 +262,8 @@ class Generator:
         if name in self.queues and self.chance(0.8):
             return {**self.queues[name], "at": self.pick(self._channels)}
         arguments = self.family.queue_arguments(self)
+        if self._types.setdefault(name, arguments.get("x-queue-type")) != arguments.get("x-queue-type"):
+            return self._declare_server_named()  # a name keeps its type: see docs/differences.md
         step = self._at("queue.declare", queue=name)
         if "x-queue-type" in arguments:
             step["durable"] = True

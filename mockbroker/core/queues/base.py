@@ -57,6 +57,8 @@ class Queue:
     type = ""
     is_shared = False
     """Whether several consumers may hold the same message, as in a stream."""
+    hears_settlements_first = False
+    """Whether a commit's settlements reach it before its publishes, though these are sent first."""
     supports_single_active = True
 
     def __init__(

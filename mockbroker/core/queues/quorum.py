@@ -80,6 +80,9 @@ class QuorumQueue(Queue):
         "_returns_first",
     )
     type = "quorum"
+    hears_settlements_first = True
+    """RabbitMQ differs: the log takes publishes in at low priority. Source: recorded scenario
+    ``tx/quorum-commit-requeue``."""
     lease: TickingLease
     ring: QuorumRing
 
