@@ -41,6 +41,10 @@ PLUGINS = {
 """Plugin -> the exchange type that it brings. Source: the READMEs of the plugins."""
 
 
+_opened: dict[str, type[Exchange]] = {}
+"""The classes whose rooms are open."""
+
+
 def exchange_types(rules: Rules, plugins: Iterable[str]) -> tuple[str, ...]:
     """Return the types of a broker with these rules and plugins, by name.
 
@@ -49,6 +53,8 @@ def exchange_types(rules: Rules, plugins: Iterable[str]) -> tuple[str, ...]:
     if isinstance(plugins, str):
         raise TypeError(f"plugins must be several names, not the string {plugins!r}")
     enabled = list(plugins)
+    if not enabled:
+        return rules.exchange_types
     for plugin in enabled:
         if plugin not in PLUGINS:
             raise ValueError(f"there is no plugin {plugin!r}: choose from {', '.join(PLUGINS)}")
@@ -57,6 +63,8 @@ def exchange_types(rules: Rules, plugins: Iterable[str]) -> tuple[str, ...]:
 
 def exchange_class(kind: str) -> type[Exchange]:
     """Return the class of an exchange type, one of `exchange_types`."""
-    module, _, name = _CLASSES[kind].partition(".")
-    found: type[Exchange] = getattr(import_module(f"mockbroker.core.exchanges.{module}"), name)
+    found = _opened.get(kind)
+    if found is None:
+        module, _, name = _CLASSES[kind].partition(".")
+        found = _opened[kind] = getattr(import_module(f"mockbroker.core.exchanges.{module}"), name)
     return found
