@@ -157,14 +157,21 @@ class Declarations:
         routing_key: str = "",
         arguments: dict[str, Any] | None = None,
     ) -> replies.Reply:
-        """Remove a binding, of anybody's queue; whatever is missing is no error. Raises SoftError 403."""
+        """Remove a binding; whatever is missing is no error, of anybody's queue.
+
+        Raises SoftError 403, 405 (there is such a binding, of another connection's exclusive queue). Source:
+        recorded scenario ``declare/exclusive-lock-unbind-bound``.
+        """
         name = self._queue_name(queue)
         if not queue and not routing_key:
             routing_key = name
         source = self._binding_source("queue", name, exchange, routing_key)
         target = self.vhost.queues.get(name)
         if source is not None and target is not None:
-            self.vhost.unbind(source, target, routing_key, arguments or {})
+            binding = self.vhost.find_binding(source, target, routing_key, arguments or {})
+            if binding is not None:
+                target.check_access(self.connection)
+                self.vhost.unbind(binding)
         return replies.QUEUE_UNBIND_OK
 
     def _binding_source(self, kind: str, destination: str, source: str, routing_key: str) -> Exchange | None:
@@ -294,7 +301,9 @@ class Declarations:
         start = self._binding_source("exchange", destination, source, routing_key)
         end = self.vhost.exchanges.get(destination)
         if start is not None and end is not None:
-            self.vhost.unbind(start, end, routing_key, arguments or {})
+            binding = self.vhost.find_binding(start, end, routing_key, arguments or {})
+            if binding is not None:
+                self.vhost.unbind(binding)
         return replies.EXCHANGE_UNBIND_OK
 
     def _queue_name(self, name: str) -> str:

@@ -303,22 +303,25 @@ class VHost:
         if self.node.trace is not None:
             self.node.trace.bound(binding)
 
-    def unbind(
+    def unbind(self, binding: Binding) -> None:
+        """Remove a binding; the last one to go takes an auto-delete source along."""
+        binding.source.unbind(binding)
+        self._forget_destination(binding)
+        self._after_unbind(binding)
+
+    def find_binding(
         self, source: Exchange, destination: Destination, routing_key: str, arguments: dict[str, Any]
-    ) -> None:
-        """Remove a binding, if it is there; the last one to go takes an auto-delete source along."""
+    ) -> Binding | None:
+        """Return the binding with exactly these ends, key and arguments; None where there is none."""
         wanted = Binding(source, destination, routing_key, arguments).identity
-        for binding in list(self._bound_to.get(destination, ())):
+        for binding in self._bound_to.get(destination, ()):
             if binding.source is source and binding.identity == wanted:
-                source.unbind(binding)
-                self._forget_destination(binding)
-                self._after_unbind(binding)
+                return binding
+        return None
 
     def _unbind_destination(self, destination: Destination) -> None:
         for binding in list(self._bound_to.get(destination, ())):
-            binding.source.unbind(binding)
-            self._forget_destination(binding)
-            self._after_unbind(binding)
+            self.unbind(binding)
 
     def _forget_destination(self, binding: Binding) -> None:
         bindings = self._bound_to[binding.destination]
