@@ -7,6 +7,7 @@ in order; what was confirmed survives a power cut. At the end the same commands 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -26,12 +27,18 @@ from .topology import CLASSIC, EXCHANGES, OPERATOR_POLICIES, POLICIES, QUORUM, S
 
 numbers = st.integers(0, 7)
 settlements = st.sampled_from(["ack", "ack", "requeue", "discard"])
+modes = st.sampled_from(["plain", "plain", "confirm", "tx"])
 exchanges = st.sampled_from(tuple(EXCHANGES))
 
 
 def one_in(count: int) -> st.SearchStrategy[bool]:
     """True about once in so many times."""
     return st.integers(1, count).map(lambda number: number == count)
+
+
+def now_and_then(count: int) -> Callable[[Any], Any]:
+    """Offer a rule only at every such command: what ends much would leave little to look at."""
+    return precondition(lambda self: len(self.commands) % count == 0)
 
 
 def begin_program(rules: str, consumer_timeout: float | None, seen: Seen) -> tuple[Program, Trace]:
@@ -96,14 +103,21 @@ class BrokerMachine(RuleBasedStateMachine):
     @initialize(
         data=st.data(),
         bound=st.sampled_from([None, None, *EXCHANGES]),
-        mode=st.sampled_from(["plain", "confirm", "tx"]),
+        mode=modes,
         count=st.integers(0, 5),
+        prefetch=st.sampled_from([None, 0, 1, 2]),
         consumer_timeout=st.sampled_from([None, None, None, 1.0]),
     )
     def begin(
-        self, data: st.DataObject, bound: str | None, mode: str, count: int, consumer_timeout: float | None
+        self,
+        data: st.DataObject,
+        bound: str | None,
+        mode: str,
+        count: int,
+        prefetch: int | None,
+        consumer_timeout: float | None,
     ) -> None:
-        """A program is about a few queues, so that its clients meet."""
+        """A program is about a few queues, so that its clients meet; mostly they are at work already."""
         self.consumer_timeout = consumer_timeout
         self.program, self.trace = begin_program(self.server_rules, consumer_timeout, self._seen)
         self.broker = self.program.broker
@@ -117,7 +131,9 @@ class BrokerMachine(RuleBasedStateMachine):
                 self._do("declare", 0, name)
             else:
                 self._do("bind", 0, name, bound, 0)
-            self._do("publish_many", 0, name, count, persistent=True)
+            self._do("publish_many", 1 if mode == "confirm" else 0, name, count, persistent=True)
+            if prefetch is not None:
+                self._do("consume", 0, name, False, prefetch, False, 0, "first")
 
     def _name(self, which: int) -> str:
         return self.grave if which == 7 else self.focus[which % len(self.focus)]
@@ -193,6 +209,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def other(self, number: int, what: str) -> None:
         self._do(what, number)
 
+    @now_and_then(3)
     @rule(number=numbers, prefetch=st.integers(0, 2))
     def limit_channel(self, number: int, prefetch: int) -> None:
         self._do("limit_channel", number, prefetch)
@@ -220,21 +237,22 @@ class BrokerMachine(RuleBasedStateMachine):
         else:
             self._do("bind_exchange", number, source, to, key)
 
+    @now_and_then(3)
     @rule(number=numbers, how=st.sampled_from(["drop", "close", "close_channel", "settle_unknown"]))
     def leave(self, number: int, how: str) -> None:
         self._do(how, number)
 
-    @rule(number=numbers, mode=st.sampled_from(["plain", "confirm", "tx"]))
+    @rule(number=numbers, mode=modes)
     def arrive(self, number: int, mode: str) -> None:
         self._do("open_channel", number, mode)
 
     # -- operators
 
-    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000]))
+    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000, 6000]))
     def advance(self, ms: int) -> None:
         self._do("advance", ms)
 
-    @precondition(lambda self: len(self.commands) % 3 == 0)
+    @now_and_then(4)
     @rule(how=st.sampled_from(["restart", "crash", "crash"]), downtime_ms=st.sampled_from([0, 0, 250]))
     def go_down(self, how: str, downtime_ms: int) -> None:
         self._do(how, downtime_ms)
@@ -243,7 +261,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def change_policy(self, what: str, how: str) -> None:
         self._do(f"{how}_policy", what, operator=what in OPERATOR_POLICIES)
 
-    @precondition(lambda self: len(self.commands) % 4 == 0)
+    @now_and_then(4)
     @rule(what=st.sampled_from(["max-queues", "max-connections", None]), most=st.integers(2, 4))
     def change_limits(self, what: str | None, most: int) -> None:
         if what is None:
@@ -251,10 +269,15 @@ class BrokerMachine(RuleBasedStateMachine):
         else:
             self._do("limit", what, most)
 
-    @precondition(lambda self: len(self.commands) % 4 == 0)
+    @now_and_then(8)
     @rule()
-    def change_alarm(self) -> None:
-        self._do("end_alarm" if self.program.facts.is_alarmed else "raise_alarm")
+    def raise_alarm(self) -> None:
+        self._do("raise_alarm")
+
+    @precondition(lambda self: self.program.facts.is_alarmed)
+    @rule()
+    def end_alarm(self) -> None:
+        self._do("end_alarm")
 
 
 class OlderBrokerMachine(BrokerMachine):
@@ -276,9 +299,22 @@ class OlderQuorumMachine(QuorumMachine):
     server_rules = "rabbitmq-3.10"
 
 
+class StreamMachine(BrokerMachine):
+    """Programs about streams."""
+
+    names = tuple(STREAMS)
+    grave = "log"
+
+
 # Both profiles count: `pytest --hypothesis-profile=explore` tries ten times as many programs.
 EXAMPLES = settings.default.max_examples if settings.default is not None else 100
-MACHINES = {BrokerMachine: 2, OlderBrokerMachine: 1, QuorumMachine: 2, OlderQuorumMachine: 1}
+MACHINES = {
+    BrokerMachine: 2,
+    OlderBrokerMachine: 1,
+    QuorumMachine: 2,
+    OlderQuorumMachine: 1,
+    StreamMachine: 1,
+}
 """Machine -> how many programs it tries, in hundreds where the profile says nothing else."""
 
 
@@ -292,3 +328,4 @@ TestBroker = _test_of(BrokerMachine)
 TestOlderBroker = _test_of(OlderBrokerMachine)
 TestQuorum = _test_of(QuorumMachine)
 TestOlderQuorum = _test_of(OlderQuorumMachine)
+TestStream = _test_of(StreamMachine)
