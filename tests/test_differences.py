@@ -226,6 +226,21 @@ def test_a_requeue_under_a_shared_window_has_one_outcome(broker: Broker, channel
     assert outcome() == outcome() == [("c1", b"one"), ("c2", b"one")]
 
 
+def test_queues_under_a_shared_window_take_turns(broker: Broker, channel: Channel) -> None:
+    got: list[str] = []
+    for name in ("a", "b", "c"):
+        channel.queue_declare(name)
+        for _ in range(3):
+            channel.basic_publish("", name, b"m")
+    channel.basic_qos(prefetch_count=1, global_qos=True)
+    for name in ("a", "b", "c"):
+        channel.basic_consume(name, lambda _, m, p, body: got.append(m.routing_key))
+    for tag in range(1, 10):
+        broker.run()
+        channel.basic_ack(tag)
+    assert got == ["a", "b", "c"] * 3
+
+
 def test_a_stream_starts_exactly_where_it_is_asked_to(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("log", durable=True, arguments={"x-queue-type": "stream"})
     for number in range(5):

@@ -201,14 +201,16 @@ class Limiter:
     window holds auto-ack consumers back too, though they do not fill it; a channel that turns the limit on
     starts with all that is unacknowledged, fetched messages included, as RabbitMQ does. `suspended` has the
     queues that wanted to deliver and could not: they stay suspended, for auto-ack consumers of the channel
-    too, until the window opens.
+    too, until the window opens. `served` is the queue that was let in last: the others come before it then, so
+    none starves. RabbitMQ differs: it draws by lot who comes first, to the same end.
     """
 
-    __slots__ = ("in_flight", "limit", "suspended")
+    __slots__ = ("in_flight", "limit", "served", "suspended")
 
     def __init__(self, limit: int, in_flight: int) -> None:
         self.limit = limit
         self.in_flight = in_flight
+        self.served: Queue | None = None
         self.suspended: dict[Queue, None] = {}
 
     def admits(self, consumer: Consumer) -> bool:
@@ -218,6 +220,7 @@ class Limiter:
         if self.in_flight >= self.limit:
             self.suspended[consumer.queue] = None
             return False
+        self.served = consumer.queue
         return True
 
     def release(self, count: int) -> list[Queue]:
@@ -227,7 +230,7 @@ class Limiter:
         return self.resume() if was_full and self.in_flight < self.limit else []
 
     def resume(self) -> list[Queue]:
-        """Return the suspended queues, which are so no more."""
-        queues = list(self.suspended)
+        """Return the suspended queues, which are so no more, in the order in which they may try."""
+        queues = sorted(self.suspended, key=lambda queue: queue is self.served)
         self.suspended.clear()
         return queues

@@ -237,6 +237,28 @@ def test_a_shared_window_opens_for_every_consumer_of_the_channel(broker: Broker,
     assert sorted(body for body, _ in got) == [b"q", b"q", b"r"]
 
 
+@pytest.mark.parametrize("prefetch", [1, 2])
+def test_queues_that_share_a_window_take_turns(broker: Broker, publisher: Channel, prefetch: int) -> None:
+    names = ("q", "r", "s")
+    channel = broker.connect().channel()
+    channel.basic_qos(prefetch_count=prefetch, global_qos=True)
+    got: list[str] = []
+    for name in names:
+        publisher.queue_declare(name)
+        for _ in range(20):
+            publisher.basic_publish("", name, b"x")
+    for name in names:
+        channel.basic_consume(name, lambda *a: got.append(a[1].routing_key))
+    for tag in range(1, 32):
+        broker.run()
+        channel.basic_ack(tag)
+        broker.check()
+    start = got.index("r")
+    assert got[start : start + 6] == ["r", "s", "q"] * 2
+    assert set(Counter(got[start:])) == set(names)
+    assert max(Counter(got[start:]).values()) - min(Counter(got[start:]).values()) <= 1
+
+
 def test_a_smaller_shared_window_waits_until_it_is_kept(broker: Broker, publisher: Channel) -> None:
     channel = broker.connect().channel()
     channel.basic_qos(prefetch_count=3, global_qos=True)
