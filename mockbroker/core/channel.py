@@ -19,7 +19,7 @@ from mockbroker.core import arguments as args
 from mockbroker.core import refusals, replies
 from mockbroker.core.declarations import Declarations
 from mockbroker.core.dispatch import Consumer, Limiter
-from mockbroker.core.settlement import ACK, DISCARD, REQUEUE, by_queue_and_consumer
+from mockbroker.core.settlement import ACK, DISCARD, REQUEUE, settle, settle_at_commit, settle_in
 from mockbroker.message import Delivery, GetOk, check_short_string, is_persistent
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.sinks import ChannelSink
     from mockbroker.core.timeouts import AckWatch
-    from mockbroker.core.transaction import Settlement, Transaction
+    from mockbroker.core.transaction import Transaction
     from mockbroker.message import Message, Properties
 
 
@@ -450,15 +450,15 @@ class BrokerChannel(Declarations):
             queue.check_recover()
         deliveries = self._take_all()
         # A stream is read by the channel itself: what it reads on comes before the reply.
-        self._settle([each for each in deliveries if each.queue.is_shared], REQUEUE)
-        self.node.later(self._settle, [each for each in deliveries if not each.queue.is_shared], REQUEUE)
+        settle(self, [each for each in deliveries if each.queue.is_shared], REQUEUE)
+        self.node.later(settle, self, [each for each in deliveries if not each.queue.is_shared], REQUEUE)
 
     def _settle_tag(self, delivery_tag: int, multiple: bool, how: str) -> None:
         if not multiple and self.transaction is None and self.limiter is None and self.watch is None:
             delivery = self.unacked.pop(delivery_tag, None)
             if delivery is None:
                 raise refusals.unknown_delivery_tag(delivery_tag)
-            self._settle_in(delivery.queue, [delivery], how)
+            settle_in(self, delivery.queue, [delivery], how)
             return
         deliveries = self._take(delivery_tag, multiple)
         if self.transaction is not None:
@@ -466,7 +466,7 @@ class BrokerChannel(Declarations):
             if self.watch is not None:
                 self.watch.settled()
             return
-        self._settle(deliveries, how)
+        settle(self, deliveries, how)
 
     def _take(self, tag: int, multiple: bool) -> list[Delivery]:
         """Take deliveries out of the ledger. Raises SoftError 406, with the ledger as it was."""
@@ -490,55 +490,6 @@ class BrokerChannel(Declarations):
         self.unacked.clear()
         self._low = self.next_tag
         return deliveries
-
-    def _settle(self, deliveries: list[Delivery], how: str) -> None:
-        """Settle deliveries, for each queue and consumer apart: credit returns, and deliveries go on.
-
-        Where a queue refuses, later ones have not heard: their deliveries are still outstanding.
-        Source: recorded scenario ``streams/nack-between-queues``.
-        """
-        parts = by_queue_and_consumer(deliveries)[::-1]
-        if how != ACK and len(parts) > 1 and any(part[0].queue.refuses_returns for part in parts):
-            self.end_consumers()  # the connection is about to end: what returns before does not reach it
-        try:
-            while parts:
-                part = parts.pop()
-                self._settle_in(part[0].queue, part, how)
-        finally:
-            for part in parts:
-                self._restore(part)
-        if self.watch is not None:
-            self.watch.settled()
-        if self.limiter is not None:
-            released = sum(delivery.consumer is not None for delivery in deliveries)
-            if released:
-                for queue in self.limiter.release(released):
-                    queue.resume(self)
-
-    def _settle_in(self, queue: Queue, deliveries: list[Delivery], how: str) -> None:
-        parked: dict[Consumer, None] = {}
-        trace = self.node.trace
-        for delivery in deliveries:
-            if trace is not None:
-                trace.settled(self, delivery, how)
-            consumer = delivery.consumer
-            if consumer is not None:
-                consumer.credit += 1
-                if consumer.parked_at:
-                    parked[consumer] = None
-        if how == REQUEUE:
-            if parked:
-                queue.unpark(parked)
-            queue.requeue(deliveries)
-            return
-        if how == DISCARD:
-            queue.discard(deliveries)
-        elif queue.keeps_book:
-            for delivery in deliveries:
-                queue.settled(delivery)
-        if parked:
-            queue.unpark(parked)
-            queue.dispatch()
 
     # -- transactions
 
@@ -576,10 +527,10 @@ class BrokerChannel(Declarations):
                 routed.append((message, there))
             elif not lost:
                 self._enqueue(message, (), mandatory)
-        self._settle_at_commit(done.settlements, before_publishes=True)
+        settle_at_commit(self, done.settlements, before_publishes=True)
         for message, queues in routed:  # what comes back does so before anything is delivered
             partial = not self._enqueue(message, queues, False) or partial
-        self._settle_at_commit(done.settlements, before_publishes=False)
+        settle_at_commit(self, done.settlements, before_publishes=False)
         self.node.disk.sync()
         if partial:
             raise refusals.partial_commit()
@@ -591,31 +542,16 @@ class BrokerChannel(Declarations):
         for tag in [consumer.tag for consumer in self.consumers.values() if consumer.queue.name in names]:
             self._tell_cancelled(tag)
 
-    def _settle_at_commit(self, settlements: list[Settlement], *, before_publishes: bool) -> None:
-        """Carry out what a transaction settled, for the queues that hear of it then; where one refuses, what
-        comes after it is outstanding still."""
-        waiting = [
-            (how, [each for each in deliveries if each.queue.hears_settlements_first == before_publishes])
-            for how, deliveries in reversed(settlements)
-        ]
-        try:
-            while waiting:
-                how, deliveries = waiting.pop()
-                if deliveries:
-                    self._settle(deliveries, how)
-        finally:
-            for _, deliveries in waiting:
-                self._restore(deliveries)
-
     def tx_rollback(self) -> replies.Reply:
         """Forget the transaction: nothing is published, and what was settled in it is outstanding again."""
         if self.transaction is None:
             raise refusals.not_transactional()
-        self._restore(self.transaction.deliveries)
+        self.restore(self.transaction.deliveries)
         self._begin()
         return replies.TX_ROLLBACK_OK
 
-    def _restore(self, deliveries: list[Delivery]) -> None:
+    def restore(self, deliveries: list[Delivery]) -> None:
+        """Put deliveries back into the ledger: they are outstanding still."""
         if deliveries:
             for delivery in deliveries:
                 self.unacked[delivery.delivery_tag] = delivery
@@ -648,7 +584,7 @@ class BrokerChannel(Declarations):
             self.watch.stop()
         self.end_consumers()
         if self.transaction is not None:
-            self._restore(self.transaction.deliveries)
+            self.restore(self.transaction.deliveries)
             self.transaction = None
         self.limiter = None
         self.watch = None

@@ -1,6 +1,8 @@
 """Settling: the three ways, and the order in which queues hear of it.
 
-Owns: how deliveries that are settled together are grouped. Refuses to know: what a queue then does.
+Owns: how deliveries that are settled together are grouped, and what settling means for credit and for a
+shared window. Refuses to know: tags (``core/channel.py`` takes the deliveries out of its ledger), and what a
+queue then does.
 
 Read next: ``core/channel.py``.
 """
@@ -9,11 +11,85 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mockbroker.core.channel import BrokerChannel
+    from mockbroker.core.dispatch import Consumer
     from mockbroker.core.queues.base import Queue
+    from mockbroker.core.transaction import Settlement
     from mockbroker.message import Delivery
 
 ACK, REQUEUE, DISCARD = "ack", "requeue", "discard"
 """The three ways to settle a delivery."""
+
+
+def settle(channel: BrokerChannel, deliveries: list[Delivery], how: str) -> None:
+    """Settle deliveries, for each queue and consumer apart: credit returns, and deliveries go on.
+
+    Where a queue refuses, later ones have not heard: their deliveries are still outstanding.
+    Source: recorded scenario ``streams/nack-between-queues``.
+    """
+    parts = by_queue_and_consumer(deliveries)[::-1]
+    if how != ACK and len(parts) > 1 and any(part[0].queue.refuses_returns for part in parts):
+        channel.end_consumers()  # the connection is about to end: what returns before does not reach it
+    try:
+        while parts:
+            part = parts.pop()
+            settle_in(channel, part[0].queue, part, how)
+    finally:
+        for part in parts:
+            channel.restore(part)
+    if channel.watch is not None:
+        channel.watch.settled()
+    if channel.limiter is not None:
+        released = sum(delivery.consumer is not None for delivery in deliveries)
+        if released:
+            for queue in channel.limiter.release(released):
+                queue.resume(channel)
+
+
+def settle_in(channel: BrokerChannel, queue: Queue, deliveries: list[Delivery], how: str) -> None:
+    """Settle deliveries of one queue: credit returns to their consumers, then the queue hears of it."""
+    parked: dict[Consumer, None] = {}
+    trace = channel.node.trace
+    for delivery in deliveries:
+        if trace is not None:
+            trace.settled(channel, delivery, how)
+        consumer = delivery.consumer
+        if consumer is not None:
+            consumer.credit += 1
+            if consumer.parked_at:
+                parked[consumer] = None
+    if how == REQUEUE:
+        if parked:
+            queue.unpark(parked)
+        queue.requeue(deliveries)
+        return
+    if how == DISCARD:
+        queue.discard(deliveries)
+    elif queue.keeps_book:
+        for delivery in deliveries:
+            queue.settled(delivery)
+    if parked:
+        queue.unpark(parked)
+        queue.dispatch()
+
+
+def settle_at_commit(
+    channel: BrokerChannel, settlements: list[Settlement], *, before_publishes: bool
+) -> None:
+    """Carry out what a transaction settled, for the queues that hear of it then; where one refuses, what
+    comes after it is outstanding still."""
+    waiting = [
+        (how, [each for each in deliveries if each.queue.hears_settlements_first == before_publishes])
+        for how, deliveries in reversed(settlements)
+    ]
+    try:
+        while waiting:
+            how, deliveries = waiting.pop()
+            if deliveries:
+                settle(channel, deliveries, how)
+    finally:
+        for _, deliveries in waiting:
+            channel.restore(deliveries)
 
 
 def by_queue_and_consumer(deliveries: list[Delivery]) -> list[list[Delivery]]:
