@@ -201,8 +201,8 @@ class Limiter:
     window holds auto-ack consumers back too, though they do not fill it; a channel that turns the limit on
     starts with all that is unacknowledged, fetched messages included, as RabbitMQ does. `suspended` has the
     queues that wanted to deliver and could not: they stay suspended, for auto-ack consumers of the channel
-    too, until the window opens. `served` is the queue that was let in last: the others come before it then, so
-    none starves. RabbitMQ differs: it draws by lot who comes first, to the same end.
+    too, until the window opens. `served` is the queue that was let in last: the others come before it then,
+    so none starves. RabbitMQ differs: it draws by lot who comes first, to the same end.
     """
 
     __slots__ = ("in_flight", "limit", "served", "suspended")
