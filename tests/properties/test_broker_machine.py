@@ -54,6 +54,7 @@ class BrokerMachine(RuleBasedStateMachine):
     server_rules = "rabbitmq-4.0"
     names = (*CLASSIC, *CLASSIC, *QUORUM, *STREAMS)
     grave = "dead"
+    shares_windows = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +71,7 @@ class BrokerMachine(RuleBasedStateMachine):
         told = {(each["queue"], each["reason"]): each["count"] for each in deaths}
         assert told == {death: sent.deaths.count(death) for death in sent.deaths}
         if sent.deaths:
+            assert properties.expiration is None, "it would die once more of the same time to live"
             assert (headers["x-first-death-queue"], headers["x-first-death-reason"]) == sent.deaths[0]
             if self.server_rules == "rabbitmq-4.0":
                 assert (headers["x-last-death-queue"], headers["x-last-death-reason"]) == sent.deaths[-1]
@@ -106,6 +108,8 @@ class BrokerMachine(RuleBasedStateMachine):
         mode=modes,
         count=st.integers(0, 5),
         prefetch=st.sampled_from([None, 0, 1, 2]),
+        window=st.sampled_from([0, 0, 0, 1, 2]),
+        policies=st.lists(st.sampled_from([*POLICIES, *OPERATOR_POLICIES]), max_size=2),
         consumer_timeout=st.sampled_from([None, None, None, 1.0]),
     )
     def begin(
@@ -115,6 +119,8 @@ class BrokerMachine(RuleBasedStateMachine):
         mode: str,
         count: int,
         prefetch: int | None,
+        window: int,
+        policies: list[str],
         consumer_timeout: float | None,
     ) -> None:
         """A program is about a few queues, so that its clients meet; mostly they are at work already."""
@@ -126,6 +132,11 @@ class BrokerMachine(RuleBasedStateMachine):
         self._do("open_channel", 0, "plain")
         self._do("connect")
         self._do("open_channel", 1, mode)
+        for policy in policies:
+            self._do("set_policy", policy, operator=policy in OPERATOR_POLICIES)
+        if window and self.shares_windows:
+            prefetch = 0
+            self._do("limit_channel", 0, window)
         for name in dict.fromkeys((self.grave, *self.focus)):
             if bound is None:
                 self._do("declare", 0, name)
@@ -291,6 +302,7 @@ class QuorumMachine(BrokerMachine):
 
     names = tuple(QUORUM)
     grave = "q-dead"
+    shares_windows = False
 
 
 class OlderQuorumMachine(QuorumMachine):
@@ -304,6 +316,7 @@ class StreamMachine(BrokerMachine):
 
     names = tuple(STREAMS)
     grave = "log"
+    shares_windows = False
 
 
 # Both profiles count: `pytest --hypothesis-profile=explore` tries ten times as many programs.
