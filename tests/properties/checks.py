@@ -80,7 +80,9 @@ def _check_use(model: Model, queue: ModelQueue, now_ns: int) -> None:
     if queue.type == "classic":
         queue.used_ns = max(queue.used_ns, model.facts.used_ns.get(queue.name, 0))
     if expires_ms is not None and queue.type != "stream" and not queue.consumers and not queue.unacked:
-        last_ns = queue.used_ns + (expires_ms + (TICK_MS if queue.type == "quorum" else 0)) * MS
+        last_ns = queue.used_ns + expires_ms * MS
+        if queue.type == "quorum":  # it looks only now and then, and counts from the server's start
+            last_ns = max(last_ns, model.started_ns) + TICK_MS * MS
         assert now_ns < last_ns or model.facts.policies, f"{queue.name} should have expired at {last_ns}"
 
 

@@ -59,6 +59,7 @@ class Outages(Departures):
         queue.on_disk = dict(kept)
 
     def on_Started(self, event: events.Started) -> None:
+        self.started_ns = event.time_ns
         for queue in self.queues.values():
             assert queue.durable, f"{queue.name} is not durable, and is still there"
             if queue.type == "classic":

@@ -69,6 +69,7 @@ class State:
         self.must_return: bytes | None = None
         """The mandatory message that was just published and found no queue."""
         self.is_power_cut = False
+        self.started_ns = 0
         self.ahead: list[events.Event] = []
         """What else has happened in the same command."""
 
