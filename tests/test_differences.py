@@ -369,6 +369,20 @@ def test_a_name_may_change_its_type(kind: str) -> None:
     assert channel.is_open
 
 
+def test_a_queue_that_lost_everything_still_flags_redeliveries(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q", durable=True)
+    channel.basic_publish("", "q", b"transient")
+    broker.restart()
+    channel = broker.connect().channel()
+    channel.basic_publish("", "q", b"m", PERSISTENT)
+    method, _, _ = channel.basic_get("q")
+    assert method is not None
+    channel.basic_nack(method.delivery_tag)
+    method, _, body = channel.basic_get("q")
+    assert method is not None
+    assert (body, method.redelivered) == (b"m", True)
+
+
 def test_a_stream_keeps_everything(broker: Broker, channel: Channel) -> None:
     _stream(channel, **{"x-max-length-bytes": 1, "x-max-age": "1s"})
     for body in (b"one", b"two"):
