@@ -369,7 +369,7 @@ def test_a_name_may_change_its_type(kind: str) -> None:
     assert channel.is_open
 
 
-def test_a_queue_that_lost_everything_still_flags_redeliveries(broker: Broker, channel: Channel) -> None:
+def test_a_queue_that_lost_messages_still_flags_redeliveries(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("q", durable=True)
     channel.basic_publish("", "q", b"transient")
     broker.restart()
