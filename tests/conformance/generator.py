@@ -68,8 +68,8 @@ class Generator:
         self.must_follow: list[Step] = []
         self.length = self.rng.randint(30, 90) if wide else self.rng.randint(12, 40)
         self.may_redeliver = not self.family.is_durable or self.rng.random() < 0.6
-        """Where there are restarts, either nothing is transient or nothing comes back: a server's queue that lost
-        messages may flag no redelivery any more (see docs/differences.md)."""
+        """Where there are restarts, either nothing is transient or nothing comes back: a server's queue that
+        lost messages may flag no redelivery any more (see docs/differences.md)."""
         self._connection_names = "ABCDE" if wide else "ABC"
         self._channel_numbers = range(1, 4 if wide else 3)
         self._queue_names = [f"q{number}" for number in range(1, 7 if wide else 4)]
