@@ -52,7 +52,7 @@ class BrokerMachine(RuleBasedStateMachine):
     """Draws commands for the rules of RabbitMQ 4.0 and mostly classic queues."""
 
     server_rules = "rabbitmq-4.0"
-    names = (*CLASSIC, *CLASSIC, *QUORUM, *STREAMS)
+    names: tuple[str, ...] = (*CLASSIC, "q-plain", "q-twice", "log")
     grave = "dead"
     shares_windows = True
 
