@@ -101,6 +101,7 @@ class Connection:
         while self.held and not self.core.is_blocked:
             call, args = self.held.popleft()
             call(*args)
+        self.broker.node.input_drained()
 
     def await_unblocked(self) -> None:
         """Let time pass until the broker reads from this connection again, serving everybody.

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mockbroker import Broker
+from mockbroker import BasicProperties, Broker
 from mockbroker.connection import Connection
 from mockbroker.exceptions import (
     ChannelWrongStateError,
@@ -355,3 +355,17 @@ def test_a_publisher_is_blocked_while_an_alarm_lasts(broker: Broker, connection:
 def test_an_unknown_alarm_is_refused(broker: Broker) -> None:
     with pytest.raises(ValueError, match="one of disk, memory, not 'patience'"):
         broker.set_alarm("patience")
+
+
+def test_what_an_alarm_held_back_is_confirmed_when_it_is_over(broker: Broker, connection: Connection) -> None:
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.queue_declare("q", durable=True)
+    broker.set_alarm("memory")
+    with pytest.raises(WouldBlockForever):
+        channel.basic_publish("", "q", b"m", BasicProperties(delivery_mode=2))
+    with broker.tracing() as trace:
+        broker.clear_alarm("memory")
+        broker.run()
+    (confirmed,) = [event for event in trace if type(event).__name__ == "Confirmed"]
+    assert (confirmed.delivery_tags, confirmed.time_ns) == ((1,), 0)

@@ -356,6 +356,24 @@ def _stream(channel: Channel, **arguments: Any) -> None:
     channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream", **arguments})
 
 
+def test_a_dead_letter_is_tried_once(broker: Broker, channel: Channel) -> None:
+    arguments = {
+        "x-queue-type": "quorum",
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": "late",
+    }
+    channel.queue_declare("q", durable=True, arguments=arguments)
+    channel.basic_publish("", "q", b"m")
+    method, _, _ = channel.basic_get("q")
+    assert method is not None
+    channel.basic_reject(method.delivery_tag, requeue=False)
+    channel.queue_declare("late")
+    broker.clock.advance(600)
+    assert broker.list_queues("messages") == [{"messages": 0}, {"messages": 0}]
+
+
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
 def test_a_name_may_change_its_type(kind: str) -> None:
     channel = Broker(rules="rabbitmq-3.10").connect().channel()

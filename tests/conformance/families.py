@@ -18,6 +18,8 @@ Arguments = dict[str, Any]
 
 SHORT_TTL_MS = 250
 """A time to live that a test can wait for."""
+SHORT_WAIT_S = 0.6
+"""Longer than the short time to live, with room for a real server's delay."""
 
 
 class Family(NamedTuple):

@@ -19,14 +19,12 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from . import operator_moves
-from .families import BASE_WEIGHTS, FAMILIES, SHORT_TTL_MS, Arguments
+from .families import BASE_WEIGHTS, FAMILIES, SHORT_TTL_MS, SHORT_WAIT_S, Arguments
 from .transcript import Event, Seen, Step
 
 ROUTING_KEYS = ("red", "blue", "red.dark", "red.dark.old", "")
 BINDING_KEYS = ("red", "blue", "red.*", "red.#", "#", "*", "*.dark", "#.old", "")
 REPLY_QUEUE = "amq.rabbitmq.reply-to"
-SHORT_WAIT_S = 0.6
-"""Longer than the short time to live, with room for a real server's delay."""
 
 
 class _Channel:
@@ -110,6 +108,7 @@ class Generator:
         """Count each queue on a channel of its own, then read what it holds; call `learn` in between."""
         for resource in sorted(self.alarms):
             yield {"op": "alarm.clear", "resource": resource}
+            yield {"op": "wait", "seconds": SHORT_WAIT_S}
         yield {"op": "connect", "conn": "Z"}
         for number, name in enumerate(sorted(self.queues), 1):
             if self._is_stream(name):

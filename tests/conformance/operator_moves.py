@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .families import Arguments, policy_definition
+from .families import SHORT_WAIT_S, Arguments, policy_definition
 from .transcript import Step
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ DISK_S = 3.0
 UP_AGAIN_S = 2.0
 """Longer than replicated queues need to choose a leader, once the server is up."""
 MOST_RESTARTS = 2
+SHORT_WAIT: Step = {"op": "wait", "seconds": SHORT_WAIT_S}
 _NAME_PATTERNS = (
     ".*",
     ".*",
@@ -118,6 +119,7 @@ def limit(generator: Generator) -> Step:
 def alarm(generator: Generator) -> Step | None:
     """Let an alarm go off, or end one; those that are on do not stay for long."""
     if generator.alarms and generator.chance(0.6):
+        generator.must_follow.append(SHORT_WAIT)  # what was held back begins to live now
         return {"op": "alarm.clear", "resource": generator.pick(generator.alarms)}
     off = set(RESOURCES) - generator.alarms
     return {"op": "alarm.set", "resource": generator.pick(off)} if off else None

@@ -404,8 +404,13 @@ class ClassicQueue(Queue):
             self._expiry_timer.arm(None)
 
     def start(self) -> None:
-        """The node is back: what expired meanwhile goes now."""
+        """The node is back: what is above the limits goes now, and what expired meanwhile.
+
+        The head is dropped also where publishes are refused. Source: recorded scenarios
+        ``durability/kill-above-limit`` and ``durability/restart-above-limit-reject``.
+        """
         super().start()
+        self._drop_excess()
         if self._expiring:
             self.expire()
 
