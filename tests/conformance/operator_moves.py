@@ -37,7 +37,6 @@ _NAME_PATTERNS = (
 )
 _KEY_PATTERNS = (".*", "^red", "dark", "^(blue|\\*)", "^{username}", "")
 _PUBLISHING = "basic.publish"
-_UNANSWERED = (_PUBLISHING, "basic.ack", "basic.nack", "basic.reject")
 
 
 def policy(generator: Generator) -> Step | None:
@@ -142,14 +141,14 @@ def is_possible(generator: Generator, step: Step) -> bool:
     Only one channel may publish then: which of several is read first, once the alarms are over, is chance.
     Its connection is not read any more, so it can do nothing that is answered, and it may not go away.
     What it sends is read at one go in the end: whether a return or a refusal overtakes what else the broker
-    has to say is chance as well.
+    has to say, or an acknowledgement a publish, is chance as well.
     """
     if not generator.alarms or generator.publisher is None:
         return True
     at = step.get("conn") or step.get("at", "")
     if at == generator.publisher:
         has_reply = "mandatory" in step or "reply_to" in step.get("properties", {})
-        return step["op"] in _UNANSWERED and not has_reply
+        return step["op"] == _PUBLISHING and not has_reply
     return at.partition(".")[0] != generator.publisher.partition(".")[0] and step["op"] != _PUBLISHING
 
 
