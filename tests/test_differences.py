@@ -335,6 +335,14 @@ def test_a_new_broker_is_empty(broker: Broker, channel: Channel) -> None:
     assert Broker().list_queues("name") == []
 
 
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_of_equal_policies_the_first_applies(broker: Broker, channel: Channel, names: str) -> None:
+    channel.queue_declare("q")
+    for name in names:
+        broker.node.set_policy("/", name, "^q", {"max-length": 5})
+    assert broker.list_queues("policy") == [{"policy": names[0]}]
+
+
 def test_a_consumer_that_makes_way_hands_over_when_it_returns(broker: Broker, channel: Channel) -> None:
     arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
     channel.queue_declare("q", durable=True, arguments=arguments)

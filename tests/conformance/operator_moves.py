@@ -50,12 +50,13 @@ def policy(generator: Generator) -> Step | None:
     else:
         pattern, scope = rng.choice(["^q", "^q1$", ".*"]), "queues"
         definition = policy_definition(generator)
+    number = rng.randint(1, 2)
     return {
         "op": "policy.set",
-        "name": f"p{rng.randint(1, 2)}",
+        "name": f"p{number}",
         "pattern": pattern,
         "definition": definition,
-        "priority": rng.randint(0, 2),
+        "priority": number + rng.choice([0, 2]),  # never the same: which one then wins is chance
         "apply_to": scope,
     }
 
