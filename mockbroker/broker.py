@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
     from mockbroker.amqp.endpoint import Endpoint
-    from mockbroker.events import Trace
     from mockbroker.rules import Rules
     from mockbroker.testing.views import QueueView
+    from mockbroker.trace import Trace
 
 
 class Broker:
@@ -38,9 +38,10 @@ class Broker:
     is a `SimClock` at 0 unless given; `epoch` the time of day at virtual time 0 (seconds since 1970;
     2025-01-01 unless given); `sync_interval` (seconds) bounds how long a persistent message waits for the
     disk when nobody waits for its confirm; users in `loopback_users` may come only from this host;
-    `consumer_timeout` (seconds) closes a channel that does not acknowledge in time, None never; `plugins` are
-    the names of those that are enabled, such as ``rabbitmq_consistent_hash_exchange``. Raises ValueError for
-    an unknown name of rules or plugins.
+    `consumer_timeout` (seconds) closes a channel that does not acknowledge in time, None never;
+    `dead_letter_retry` (seconds, 180 unless given) is how long a dead letter that must not get lost waits for
+    its next try; `plugins` are the names of those that are enabled, such as
+    ``rabbitmq_consistent_hash_exchange``. Raises ValueError for an unknown name of rules or plugins.
 
     >>> broker = Broker()
     >>> channel = broker.connect().channel()
@@ -62,6 +63,7 @@ class Broker:
         loopback_users: Iterable[str] = ("guest",),
         consumer_timeout: float | None = None,
         max_message_bytes: int | None = None,
+        dead_letter_retry: float | None = None,
         plugins: Iterable[str] = (),
     ) -> None:
         self.clock = SimClock() if clock is None else clock
@@ -74,6 +76,7 @@ class Broker:
             loopback_users=tuple(loopback_users),
             consumer_timeout_ms=None if consumer_timeout is None else round(consumer_timeout * 1000),
             max_message_bytes=max_message_bytes,
+            dead_letter_retry_ms=None if dead_letter_retry is None else round(dead_letter_retry * 1000),
             plugins=plugins,
         )
         self.server = Server()
@@ -139,7 +142,7 @@ class Broker:
         if get_ident() != self.owner:
             return self.enter(self.run, max_deliveries)  # type: ignore[no-any-return]  # an int
         self.check_not_serving("run")
-        return self.server.serve_all(max_deliveries)
+        return self._serve_all(max_deliveries)
 
     def serve(self, inbox: Inbox) -> int:
         """Serve one connection out of turn."""
@@ -154,14 +157,22 @@ class Broker:
         """The clock stops at an instant: everything that is due then is served."""
         if self.server.is_serving:
             raise ReentrancyError("clock.advance", "no time can pass inside a callback")
-        self.server.serve_all(MAX_DELIVERIES)
+        self._serve_all(MAX_DELIVERIES)
+
+    def _serve_all(self, max_deliveries: int) -> int:
+        """Serve everybody until nothing is left to do at this instant; return the number of deliveries."""
+        served = self.server.serve_all(max_deliveries)
+        while self.node.disk.is_awaited:
+            self.node.input_drained()
+            served += self.server.serve_all(max_deliveries - served)
+        return served
 
     def _serve_everybody(self) -> None:
         if self.lock is None:
-            self.server.serve_all(MAX_DELIVERIES)
+            self._serve_all(MAX_DELIVERIES)
         else:
             with self.lock:
-                self.server.serve_all(MAX_DELIVERIES)
+                self._serve_all(MAX_DELIVERIES)
 
     def wait(self, condition: Callable[[], bool], deadline_ns: int | None, what: str) -> bool:
         """Serve everybody, instant by instant, until `condition()` is true or the deadline is there; return
@@ -454,7 +465,7 @@ class Broker:
         >>> [type(event).__name__ for event in trace]
         ['ConnectionOpened', 'ChannelOpened']
         """
-        from mockbroker.events import Trace  # noqa: PLC0415 - only who listens pays for it
+        from mockbroker.trace import Trace  # noqa: PLC0415 - only who listens pays for it
 
         return Trace(self.node)
 

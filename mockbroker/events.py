@@ -1,32 +1,25 @@
-"""What can happen, as values: one event for each change of the broker, and the trace that collects them.
+"""What can happen, as values: one event for each change of the broker.
 
-Owns: the events and the traces. Refuses to know: the broker's objects (``core/recorder.py`` turns a change of
-theirs into an event) and why something happens.
+Owns: the events. Refuses to know: the broker's objects (``core/recorder.py`` turns a change of theirs into an
+event), why something happens, and who collects it (``trace.py``).
 
 An event is complete when it is made; its ``repr`` can be evaluated, its ``str`` is one line for a reader. A
 message is followed by its place: queue and position. `Published` and `DeadLettered` say which places it got,
 `Delivered`, `Got`, `Acknowledged`, `Requeued`, `Rejected` and `Dropped` what became of it there, `Recovered`
 what came back from disk.
 
-Read next: ``core/recorder.py``, ``broker.py`` (`Broker.tracing`).
+Read next: ``trace.py``, ``core/recorder.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 from mockbroker.values import Decimal
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    from mockbroker.core.node import Node
-
     Places = tuple[tuple[str, int], ...]
-
-_E = TypeVar("_E", bound="Event")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -423,6 +416,33 @@ class DeadLettered(OfQueue):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetterKept(OfQueue):
+    """A queue that dead-letters at least once keeps a letter that no queue took, or that one refused.
+
+    It comes after each try; the `DeadLettered` before it says who was tried, if anybody was.
+    """
+
+    position: int
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"{_queue(self.vhost, self.queue)} #{self.position} keeps its dead letter ({self.reason})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetterGivenUp(OfQueue):
+    """A letter that was kept is gone: its queue does not keep any more, or nobody is left to wait for."""
+
+    position: int
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"{_queue(self.vhost, self.queue)} #{self.position} gives its dead letter up ({self.reason})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Recovered(OfQueue):
     """A durable queue came back after a stop with the messages at these positions; all others are lost."""
 
@@ -617,67 +637,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, float) and not abs(value) < float("inf"):
         return str(value)
     return value
-
-
-class Trace(Sequence[Event]):
-    """What happens on a node, from the moment that this is made to `stop` or the end of its ``with`` block.
-
-    It is a sequence of events and stays readable afterwards; printed, it has one line for each event. Several
-    traces may listen at once.
-    """
-
-    def __init__(self, node: Node) -> None:
-        self._events: list[Event] = []
-        self._node: Node | None = node
-        node.add_trace(self)
-
-    def stop(self) -> None:
-        """Listen no more. Stopping again does nothing."""
-        node, self._node = self._node, None
-        if node is not None:
-            node.remove_trace(self)
-
-    def record(self, event: Event) -> None:
-        """Add an event; the node's recorder does."""
-        self._events.append(event)
-
-    def of(self, *kinds: type[_E]) -> list[_E]:
-        """Return the events of these classes, in order; a class stands for those derived from it."""
-        return [event for event in self._events if isinstance(event, kinds)]
-
-    def json_lines(self) -> Iterator[str]:
-        """Return each event as one line of JSON: its class's name under ``event``, then its fields.
-
-        Bodies and byte arrays are shown as UTF-8 text, what is none in it with backslashes.
-        """
-        import json  # noqa: PLC0415 - a heavy import that only some traces need
-
-        return (json.dumps(event.as_json(), ensure_ascii=False) for event in self._events)
-
-    @overload
-    def __getitem__(self, index: int) -> Event: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Event]: ...
-    def __getitem__(self, index: int | slice) -> Event | list[Event]:
-        return self._events[index]
-
-    def __iter__(self) -> Iterator[Event]:
-        return iter(self._events)
-
-    def __len__(self) -> int:
-        return len(self._events)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def __str__(self) -> str:
-        return "\n".join(map(str, self._events))
-
-    def __repr__(self) -> str:
-        state = "listening" if self._node is not None else "stopped"
-        return f"<Trace {state}: {len(self._events)} events>"

@@ -29,6 +29,7 @@ class Rules:
     channel_max: int = 2047
     frame_max_bytes: int = 131_072
     heartbeat_s: int = 60
+    dead_letter_retry_ms: int = 180_000
     max_message_bytes: int
 
     # access
@@ -57,6 +58,7 @@ class Rules:
     trusts_published_deaths: bool
     tells_last_death: bool
     routing_key_override_drops_cc: bool
+    retried_letters_keep_hidden_copies: bool
     # quorum queues
     quorum_default_delivery_limit: int | None
     quorum_negative_delivery_limit_is_none: bool
@@ -114,6 +116,7 @@ class _RabbitMQ310(Rules):
     trusts_published_deaths = True
     tells_last_death = False
     routing_key_override_drops_cc = True
+    retried_letters_keep_hidden_copies = False
     quorum_default_delivery_limit = None
     quorum_negative_delivery_limit_is_none = False
     quorum_get_shows_first_delivery = True
@@ -173,6 +176,7 @@ class _RabbitMQ40(Rules):
     trusts_published_deaths = False
     tells_last_death = True
     routing_key_override_drops_cc = False
+    retried_letters_keep_hidden_copies = True
     quorum_default_delivery_limit = 20
     quorum_negative_delivery_limit_is_none = True
     quorum_get_shows_first_delivery = False

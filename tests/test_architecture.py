@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "mockbroker"
 
 FLOORS = {
-    "ground": {"clock", "values", "message", "errors", "rules", "events"},
+    "ground": {"clock", "values", "message", "errors", "rules", "events", "trace"},
     "core": {
         "core.refusals",
         "core.arguments",
@@ -62,6 +62,7 @@ BESIDE: dict[str, set[str]] = {
     "message": {"values"},
     "errors": {"values"},
     "events": {"values"},
+    "trace": {"events"},
     "core.arguments": {"core.refusals"},
     "core.access": {"core.refusals", "core.arguments"},
     "core.policies": {"core.refusals", "core.arguments"},

@@ -364,22 +364,17 @@ def _stream(channel: Channel, **arguments: Any) -> None:
     channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream", **arguments})
 
 
-def test_a_dead_letter_is_tried_once(broker: Broker, channel: Channel) -> None:
-    arguments = {
-        "x-queue-type": "quorum",
-        "x-dead-letter-strategy": "at-least-once",
-        "x-overflow": "reject-publish",
-        "x-dead-letter-exchange": "",
-        "x-dead-letter-routing-key": "late",
-    }
-    channel.queue_declare("q", durable=True, arguments=arguments)
-    channel.basic_publish("", "q", b"m")
-    method, _, _ = channel.basic_get("q")
-    assert method is not None
-    channel.basic_reject(method.delivery_tag, requeue=False)
-    channel.queue_declare("late")
-    broker.clock.advance(600)
-    assert broker.list_queues("messages") == [{"messages": 0}, {"messages": 0}]
+@pytest.mark.parametrize("deaths", [["text"], [{"queue": "q", "reason": "rejected", "count": "many"}]])
+def test_a_history_that_nobody_can_read_costs_its_letter_only(deaths: list[Any]) -> None:
+    channel = Broker(rules="rabbitmq-3.10").connect().channel()
+    channel.queue_declare("dead")
+    channel.queue_declare("q", arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
+    channel.basic_publish("", "q", b"one", BasicProperties(headers={"x-death": deaths}))
+    channel.basic_publish("", "q", b"two")
+    channel.basic_get("q")
+    channel.basic_reject(1, requeue=False)
+    assert channel.queue_declare("dead", passive=True).method.message_count == 0
+    assert channel.queue_declare("q", passive=True).method.message_count == 1
 
 
 @pytest.mark.parametrize("kind", ["quorum", "stream"])

@@ -90,6 +90,28 @@ class QueueState:
         self.queue = queue
         self.unacked = unacked
 
+    @property
+    def message_count(self) -> int:
+        """All messages, dead letters that the queue keeps among them: these are neither ready nor held."""
+        return self.queue.ready_count + len(self.unacked) + self.queue.dead_letter_count
+
+    @property
+    def quorum_totals(self) -> dict[str, int]:
+        """What else the management API counts of a quorum queue: all is on disk, nothing in memory."""
+        ready, unacked = (_body_bytes(messages) for messages in (self.ready_messages, self.unacked_messages))
+        dead = self.queue.dead_letter_bytes
+        return {
+            "messages_dlx": self.queue.dead_letter_count,
+            "messages_persistent": self.message_count,
+            "messages_ram": 0,
+            "message_bytes": ready + unacked + dead,
+            "message_bytes_dlx": dead,
+            "message_bytes_persistent": ready + unacked + dead,
+            "message_bytes_ram": 0,
+            "message_bytes_ready": ready,
+            "message_bytes_unacknowledged": unacked,
+        }
+
     @cached_property
     def ready_messages(self) -> list[Message]:
         """The ready messages, oldest first."""
@@ -208,7 +230,7 @@ QUEUE = Listing(
         "exclusive_consumer_pid": _classic(
             _exclusive_consumer(lambda consumer: channel_pid(consumer.channel))
         ),
-        "messages": lambda state: state.queue.ready_count + len(state.unacked),
+        "messages": lambda state: state.message_count,
         "messages_ready": lambda state: state.queue.ready_count,
         "messages_unacknowledged": lambda state: len(state.unacked),
         "messages_persistent": _classic(lambda state: len(state.persistent_messages)),

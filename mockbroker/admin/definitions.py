@@ -108,7 +108,7 @@ def vhost_row(vhost: VHost) -> Row:
         **shown,
         "metadata": metadata,
         "cluster_state": {"rabbit@localhost": "running"},
-        "messages": ready + unacked,
+        "messages": ready + unacked + sum(queue.dead_letter_count for queue in vhost.queues.values()),
         "messages_ready": ready,
         "messages_unacknowledged": unacked,
     }

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from mockbroker import events
 from mockbroker.clock import NS
-from mockbroker.events import Trace
+from mockbroker.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

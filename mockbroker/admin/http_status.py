@@ -107,7 +107,7 @@ def overview(request: Request) -> Row:
         "message_stats": request.statistics.of_vhosts(names, request.now_ns),
         "churn_rates": request.statistics.churn_rates(request.now_ns),
         "queue_totals": {
-            "messages": ready + unacked,
+            "messages": ready + unacked + sum(queue.dead_letter_count for queue in queues),
             "messages_ready": ready,
             "messages_unacknowledged": unacked,
             **request.statistics.length_details(request.now_ns, names),

@@ -239,6 +239,8 @@ def _queue_row(request: Request, state: QueueState) -> Row:
         row["exclusive_consumer_tag"] = consumer.tag if consumer is not None else None
         if queue.exclusive_to is not None:
             row["owner_pid_details"] = connection_details(queue.exclusive_to)
+    if queue.type == "quorum":
+        row |= state.quorum_totals
     if queue.type in ("classic", "quorum"):
         active = queue.ring.active if queue.ring.single_active else None
         row["single_active_consumer_tag"] = active.tag if active is not None else None

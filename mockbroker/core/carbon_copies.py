@@ -28,7 +28,7 @@ def with_copies(properties: Properties, routing_key: str) -> tuple[Properties, t
     if "BCC" in headers:
         properties = Annotated(properties)
         properties["headers"] = {name: value for name, value in headers.items() if name != "BCC"}
-        properties.blind_keys = tuple(blind)
+        properties.other_keys = (*copies, *blind)
     return properties, (routing_key, *copies, *blind)
 
 

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from mockbroker.core.recorder import Recorder
     from mockbroker.core.sinks import ConnectionSink
     from mockbroker.core.vhost import VHost
-    from mockbroker.events import Trace
     from mockbroker.message import Delivery
     from mockbroker.rules import Rules
+    from mockbroker.trace import Trace
 
 EPOCH_S = 1_735_689_600
 """What time it is at virtual time 0 unless told otherwise: 2025-01-01T00:00:00Z."""
@@ -69,6 +69,7 @@ class Node(Administration):
         loopback_users: tuple[str, ...] = ("guest",),
         consumer_timeout_ms: int | None = None,
         max_message_bytes: int | None = None,
+        dead_letter_retry_ms: int | None = None,
         plugins: Iterable[str] = (),
     ) -> None:
         self.rules = rules
@@ -80,6 +81,10 @@ class Node(Administration):
         self.loopback_users = loopback_users
         self.consumer_timeout_ms = consumer_timeout_ms
         self.max_message_bytes = rules.max_message_bytes if max_message_bytes is None else max_message_bytes
+        self.dead_letter_retry_ms = (
+            rules.dead_letter_retry_ms if dead_letter_retry_ms is None else dead_letter_retry_ms
+        )
+        """How long a dead letter that must not get lost waits for its next try."""
         self.trace: Recorder | None = None
         """Who is told of every change, None while nobody listens."""
         self.name = "rabbit@localhost"
@@ -129,9 +134,13 @@ class Node(Administration):
             self._is_draining = False
 
     def input_drained(self) -> None:
-        """No more input at this instant: the disk syncs if somebody waits for a confirm."""
-        if self.disk.is_awaited:
+        """No more input at this instant: the disk syncs if somebody waits for a confirm.
+
+        What a confirm lets go on may have to be confirmed itself: a dead letter behind others.
+        """
+        while self.disk.is_awaited:
             self.disk.sync()
+            self.drain()
 
     def _synced(self) -> None:
         if self.trace is not None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.errors import AMQPError
     from mockbroker.message import Delivery, Message
+    from mockbroker.trace import Trace
 
 _SETTLEMENTS: dict[str, type[events.OfDelivery]] = {
     "ack": events.Acknowledged,
@@ -39,7 +40,7 @@ class Recorder:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._traces: list[events.Trace] = []
+        self._traces: list[Trace] = []
 
     @property
     def is_listening(self) -> bool:
@@ -47,15 +48,15 @@ class Recorder:
         return bool(self._traces)
 
     @property
-    def traces(self) -> tuple[events.Trace, ...]:
+    def traces(self) -> tuple[Trace, ...]:
         """Who listens, the oldest first."""
         return tuple(self._traces)
 
-    def add(self, trace: events.Trace) -> None:
+    def add(self, trace: Trace) -> None:
         """Let a trace hear of every change from now on."""
         self._traces.append(trace)
 
-    def remove(self, trace: events.Trace) -> None:
+    def remove(self, trace: Trace) -> None:
         """Let a trace hear no more."""
         self._traces = [each for each in self._traces if each is not trace]
 
@@ -261,6 +262,22 @@ class Recorder:
             exchange=letter[0],
             routing_key=letter[1],
             queues=_positions(targets),
+        )
+
+    def dead_letter_kept(self, queue: Queue, position: int, reason: str) -> None:
+        """A dead letter stays with `queue`: not every queue that has to have it does."""
+        self._record(
+            events.DeadLetterKept, vhost=queue.vhost.name, queue=queue.name, position=position, reason=reason
+        )
+
+    def dead_letter_given_up(self, queue: Queue, position: int, reason: str) -> None:
+        """A dead letter that stayed with `queue` is gone."""
+        self._record(
+            events.DeadLetterGivenUp,
+            vhost=queue.vhost.name,
+            queue=queue.name,
+            position=position,
+            reason=reason,
         )
 
     def recovered(self, queue: Queue, positions: Iterable[int]) -> None:

@@ -1,4 +1,4 @@
-"""What the broker tells its clients, as the adapters receive it.
+"""What the broker tells its clients, as the adapters receive it, and what queues tell who publishes to them.
 
 Owns: the names of the outward effects. An adapter (the native API's inbox, the wire's session) implements
 them; the core calls them directly, in the order in which a real broker would send. Refuses to know: what an
@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from mockbroker.core.dispatch import Consumer
     from mockbroker.errors import HardError, SoftError
     from mockbroker.message import Delivery, Message
+
+
+class Publisher(Protocol):
+    """Who publishes to queues and wants to know what becomes of it: a channel, or a queue with dead letters.
+
+    It numbers what it publishes.
+    """
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it may still publish."""
+
+    def confirm(self, tags: list[int]) -> None:
+        """What has these numbers is safe."""
 
 
 class ChannelSink(Protocol):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from mockbroker.clock import Clock, Timer
-    from mockbroker.core.channel import BrokerChannel
+    from mockbroker.core.sinks import Publisher
     from mockbroker.message import Message
 
 
@@ -73,7 +73,7 @@ class Disk:
         self._interval_ns = interval_ns
         self._on_sync = on_sync
         self._dirty: list[Journal] = []
-        self._waiting: dict[BrokerChannel, list[int]] = {}
+        self._waiting: dict[Publisher, list[int]] = {}
         self._timer: Timer | None = None
 
     @property
@@ -88,13 +88,13 @@ class Disk:
             due_ns = self._clock.now_ns + self._interval_ns
             self._timer = self._clock.schedule(due_ns, self.sync, housekeeping=True)
 
-    def confirm_after_sync(self, channel: BrokerChannel, tag: int) -> None:
-        """Have publish number `tag` of a channel confirmed once all that is written now is synced."""
-        self._waiting.setdefault(channel, []).append(tag)
+    def confirm_after_sync(self, publisher: Publisher, tag: int) -> None:
+        """Have publish number `tag` confirmed once all that is written now is synced."""
+        self._waiting.setdefault(publisher, []).append(tag)
 
-    def forget(self, channel: BrokerChannel) -> None:
-        """Nobody waits for this channel's confirms any more."""
-        self._waiting.pop(channel, None)
+    def forget(self, publisher: Publisher) -> None:
+        """This publisher waits for no confirms any more."""
+        self._waiting.pop(publisher, None)
 
     def sync(self) -> None:
         """Everything reaches the disk; the confirms that waited for it go out."""
@@ -108,8 +108,8 @@ class Disk:
             self._on_sync()
         if self._waiting:
             waiting, self._waiting = self._waiting, {}
-            for channel, tags in waiting.items():
-                channel.confirm(tags)
+            for publisher, tags in waiting.items():
+                publisher.confirm(tags)
 
     def lose_power(self) -> None:
         """Nothing more reaches the disk; nobody is confirmed."""

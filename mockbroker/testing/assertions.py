@@ -64,6 +64,8 @@ def assert_no_loss(
 
 def _bad_ends(copy: Copy, allow: Collection[str]) -> list[Copy]:
     """The ends of a copy, or of its dead letters, that are losses."""
+    if copy.keeps_letter:
+        return []
     if copy.letters:
         return [end for letter in copy.letters for end in _bad_ends(letter, allow)]
     fine = copy.is_there or copy.state in (history.ACKNOWLEDGED, history.REFUSED)

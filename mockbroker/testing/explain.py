@@ -97,9 +97,12 @@ def _fate(copy: Copy) -> str:
         again = f", handed out and returned {_times(copy.deliveries)}" if copy.deliveries else ""
         return f"in {where} it is ready{again}"
     fate = f"it has left {where}: {_FATES.get(copy.state, copy.state)}"
+    kept = "; its dead letter waits for its next try" if copy.keeps_letter else ""
     if copy.letters:
         places = ", ".join(f"queue {each.queue!r} #{each.position}" for each in copy.letters)
-        return f"{fate}, and went on as a dead letter to {places}"
+        return f"{fate}, and went on as a dead letter to {places}{kept}"
+    if kept:
+        return f"{fate}{kept}"
     if copy.dead_lettered is not None:
         return f"{fate}, and its dead letter found no queue"
     return fate

@@ -24,6 +24,7 @@ from mockbroker.clock import NS, to_ns
 from mockbroker.connection import Connection
 from mockbroker.core.queues.base import Queue
 from mockbroker.message import Delivery
+from mockbroker.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,7 +103,7 @@ class Fault:
         return f"<fault: {self.what}; {state}>"
 
 
-class _Watch(events.Trace):
+class _Watch(Trace):
     """Listens without keeping anything: the measures do not take it for a trace."""
 
     keeps_events = False

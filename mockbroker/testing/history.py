@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from mockbroker import events
 from mockbroker.broker import Broker
+from mockbroker.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,7 +34,7 @@ READY, UNACKED, ACKNOWLEDGED, REJECTED, REFUSED, LOST, DELETED = (
 )
 """The states of a copy; one that a queue dropped has the reason as its state: ``expired``, ``maxlen``..."""
 
-Source = Broker | events.Trace | list[events.Event]
+Source = Broker | Trace | list[events.Event]
 """What a measure reads: a trace, its events, or a broker that is being traced."""
 
 
@@ -66,6 +67,7 @@ class Copy:
     """A message's stay in one queue; `indexes` has those of its events in the trace.
 
     `held_by` is the delivery that is outstanding; `deliveries` counts how often it was handed out.
+    `keeps_letter` says that its queue keeps its dead letter, for not every queue that has to has it.
     """
 
     vhost: str
@@ -76,6 +78,7 @@ class Copy:
     came_from: Copy | None = None
     letters: list[Copy] = field(default_factory=list)
     dead_lettered: events.DeadLettered | None = None
+    keeps_letter: bool = False
     indexes: list[int] = field(default_factory=list)
     state: str = READY
     held_by: events.Delivered | events.Got | None = None
@@ -205,17 +208,30 @@ class History:
         self._at(event).state = event.reason
 
     def dead_lettered(self, event: events.DeadLettered) -> None:
-        """A message goes on to other queues."""
+        """A message goes on to other queues; what was refused or lost there before is sent once more."""
         if event.position is None:
             copy = next(each for each in reversed(self.copies) if each.queue == event.queue)
         else:
             copy = self._at(event)
         copy.dead_lettered = event
+        copy.keeps_letter = False
+        again = [queue for queue, _ in event.queues]
+        copy.letters = [
+            each for each in copy.letters if each.queue not in again or each.state not in (REFUSED, LOST)
+        ]
         for queue, position in event.queues:
             letter = self._enter((event.vhost, queue, position), copy.body)
             letter.came_from = copy
             letter.published = copy.published
             copy.letters.append(letter)
+
+    def letter_kept(self, event: events.DeadLetterKept) -> None:
+        """A queue keeps a dead letter."""
+        self._at(event).keeps_letter = True
+
+    def letter_given_up(self, event: events.DeadLetterGivenUp) -> None:
+        """A queue gives up a dead letter that it kept."""
+        self._at(event).keeps_letter = False
 
     def recovered(self, event: events.Recovered) -> None:
         """A queue comes back with what the disk held."""
@@ -241,6 +257,7 @@ class History:
             if copy.is_there and not self.is_stream(event.vhost, event.queue):
                 copy.indexes.append(len(self.events) - 1)
                 copy.state, copy.held_by = DELETED, None
+            copy.keeps_letter = False
 
 
 def _same_message(kept: events.Delayed, released: events.Released) -> bool:
@@ -266,6 +283,8 @@ _HANDLERS: dict[type, Callable[[History, Any], None]] = {
     events.Rejected: History.settled,
     events.Dropped: History.dropped,
     events.DeadLettered: History.dead_lettered,
+    events.DeadLetterKept: History.letter_kept,
+    events.DeadLetterGivenUp: History.letter_given_up,
     events.Recovered: History.recovered,
     events.QueueDeclared: History.queue_declared,
     events.QueueDeleted: History.queue_deleted,

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mockbroker.broker import Broker
-    from mockbroker.events import Trace
     from mockbroker.sim.simulation import Simulation
     from mockbroker.testing.live import LiveServer
     from mockbroker.testing.options import Wishes
+    from mockbroker.trace import Trace
 
 GRACE_S = 0.02
 """How long a test's endpoint waits for clients that the test left connected."""

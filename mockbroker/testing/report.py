@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from mockbroker import events
 from mockbroker.testing.views import QueueView
+from mockbroker.trace import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,7 +26,7 @@ KEPT_EVENTS = 100_000
 """How many events a fixture keeps for measures and assertions: some tens of megabytes at the most."""
 
 
-class Recording(events.Trace):
+class Recording(Trace):
     """A fixture's trace: it keeps the last events, `KEPT_EVENTS` at least; `forgotten_count` says what is
     gone."""
 
@@ -41,7 +42,7 @@ class Recording(events.Trace):
             del self._events[:KEPT_EVENTS]
 
 
-def text(broker: Broker, trace: events.Trace) -> str:
+def text(broker: Broker, trace: Trace) -> str:
     """Return seed, rules, the queues, who holds which message, and the last events.
 
     Whoever asks holds the broker's lock, if it is shared.
@@ -55,7 +56,7 @@ def text(broker: Broker, trace: events.Trace) -> str:
     return "\n".join(lines)
 
 
-def _count(trace: events.Trace) -> int:
+def _count(trace: Trace) -> int:
     return len(trace) + getattr(trace, "forgotten_count", 0)
 
 
@@ -108,7 +109,7 @@ field.addEventListener("input", () => rows.forEach(row => {
 """
 
 
-def html(title: str, summary: str, trace: events.Trace) -> str:
+def html(title: str, summary: str, trace: Trace) -> str:
     """Return a page of its own with `summary` and every event that the trace holds; a field filters them."""
     rows = "\n".join(
         f'<tr class="{type(event).__name__}"><td>{events.seconds_text(event.time_ns)} s</td>'

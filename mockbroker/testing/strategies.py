@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mockbroker.broker import Broker
     from mockbroker.channel import Channel
     from mockbroker.connection import Connection
-    from mockbroker.events import Trace
+    from mockbroker.trace import Trace
 
 LONGEST_BYTES = 255
 """How long a short string may be: names, keys, most properties. Source: AMQP 0-9-1, section 4.2.5.3."""

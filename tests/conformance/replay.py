@@ -52,6 +52,7 @@ CAPABILITIES = {
 _SETTINGS = {
     "consumer_timeout_ms": "consumer_timeout_ms",
     "max_message_size_bytes": "max_message_bytes",
+    "dead_letter_retry_ms": "dead_letter_retry_ms",
     "plugins": "plugins",
 }
 """Keys of a scenario that stand for a setting of the server -> the node's name for it."""

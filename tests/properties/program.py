@@ -14,9 +14,9 @@ from mockbroker import BasicProperties, Broker
 from mockbroker.channel import Channel
 from mockbroker.connection import Connection
 from mockbroker.errors import WouldBlockForever
-from mockbroker.events import Trace
 from mockbroker.exceptions import AMQPError, NackError, UnroutableError
 from mockbroker.message import Delivery
+from mockbroker.trace import Trace
 
 from .facts import Asked, Facts
 from .operators import Operators

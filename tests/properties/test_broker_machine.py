@@ -17,8 +17,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from mockbroker import Broker
 from mockbroker.channel import Channel
-from mockbroker.events import Trace
 from mockbroker.message import Delivery
+from mockbroker.trace import Trace
 
 from .checks import check
 from .model import Model

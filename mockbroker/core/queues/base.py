@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mockbroker.core.connection import BrokerConnection
     from mockbroker.core.node import Node
     from mockbroker.core.policies import Policy
+    from mockbroker.core.sinks import Publisher
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Delivery, Message
 
@@ -131,6 +132,16 @@ class Queue:
         raise NotImplementedError
 
     @property
+    def dead_letter_count(self) -> int:
+        """How many dead letters the queue keeps until other queues have them."""
+        return 0
+
+    @property
+    def dead_letter_bytes(self) -> int:
+        """How many bytes of bodies are in these dead letters."""
+        return 0
+
+    @property
     def deleted_count(self) -> int:
         """How many messages queue.delete says there were."""
         return self.ready_count
@@ -140,10 +151,11 @@ class Queue:
         """The position that the next message to be published will get."""
         raise NotImplementedError
 
-    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
+    def publish(self, message: Message, publisher: Publisher | None = None) -> bool:
         """Take a message in and give deliveries out; return False when the queue refuses it.
 
-        `publisher` is None for what the broker itself publishes: a dead letter.
+        `publisher` is None where nobody waits for an answer: the broker publishes a dead letter that may get
+        lost, or what an exchange kept.
         """
         raise NotImplementedError
 

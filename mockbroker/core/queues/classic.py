@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.queues.settings import Settings
+    from mockbroker.core.sinks import Publisher
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Message
 
@@ -156,7 +157,7 @@ class ClassicQueue(Queue):
 
     # -- in
 
-    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
+    def publish(self, message: Message, publisher: Publisher | None = None) -> bool:
         """Take a message in and give deliveries out; return False when the full queue refuses it."""
         settings = self.settings
         if settings.rejects_publishes and is_above(

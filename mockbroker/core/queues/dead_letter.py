@@ -1,37 +1,47 @@
 """Dead-lettering: a message that a queue gives up is published again, with the history of its deaths.
 
 Owns: the death headers, and where a dead letter goes. Refuses to know: why a queue gives a message up; it
-names the reason: rejected, expired, maxlen or delivery_limit. Source: RabbitMQ documentation, "Dead Letter
-Exchanges"; recorded area ``dlx``.
+names the reason: rejected, expired, maxlen or delivery_limit. Refuses to know, too, what becomes of a letter
+that no queue takes: here it is gone (``at_least_once.py`` keeps it). Source: RabbitMQ documentation, "Dead
+Letter Exchanges"; recorded area ``dlx``.
 
-Read next: ``core/queues/classic.py``, ``core/vhost.py``.
+Read next: ``core/queues/at_least_once.py``, ``core/queues/classic.py``, ``core/vhost.py``.
 """
 
 from __future__ import annotations
 
-from mockbroker.values import Int64, Timestamp
+from mockbroker.values import Int64, Timestamp, is_integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from mockbroker.core.queues.base import Queue
     from mockbroker.message import Message, Properties
 
 
+class UnreadableDeathsError(Exception):
+    """A client has made up a history of deaths that nobody can read, where the rules believe in it.
+
+    RabbitMQ differs: the queue crashes, see docs/differences.md.
+    """
+
+
 class Annotated(dict[str, "Any"]):
     """The properties of a message that the broker knows more of than it tells.
 
-    `blind_keys` are the BCC keys that were taken from the headers; `deaths` the history that the broker
-    itself wrote, where the rules do not trust the headers for it; `failures` counts deliveries from quorum
-    queues that failed, where the rules keep that across dead-lettering.
+    `other_keys` are those that it is routed by besides its own, where the header CC does not tell them: BCC
+    keys were taken from the headers, and a dead letter that got a key of its own has no others. `deaths` is
+    the history that the broker itself wrote, where the rules do not trust the headers for it; `failures`
+    counts deliveries from quorum queues that failed, where the rules keep that across dead-lettering.
     """
 
-    __slots__ = ("blind_keys", "deaths", "failures")
+    __slots__ = ("deaths", "failures", "other_keys")
 
     def __init__(self, fields: Properties) -> None:
         super().__init__(fields)
-        self.blind_keys: tuple[str, ...] = getattr(fields, "blind_keys", ())
+        self.other_keys: tuple[str, ...] | None = getattr(fields, "other_keys", None)
         self.deaths: list[dict[str, Any]] = getattr(fields, "deaths", [])
         self.failures: int = getattr(fields, "failures", 0)
 
@@ -41,13 +51,34 @@ def routing_keys(message: Message) -> tuple[str, ...]:
     key, properties = message[1], message[3]
     if properties is None:
         return (key,)
-    return (key, *visible_keys(properties), *getattr(properties, "blind_keys", ()))
+    others = getattr(properties, "other_keys", None)
+    return (key, *(_copies(properties) if others is None else others))
 
 
-def visible_keys(properties: Properties) -> list[str]:
+def _visible_keys(message: Message) -> list[str]:
+    """Return the keys that the message is routed by but for hidden ones, which the header BCC asked for."""
+    keys = routing_keys(message)
+    return [keys[0], *(key for key in _copies(message[3] or {}) if key in keys[1:])]
+
+
+def _copies(properties: Properties) -> list[str]:
     """Return the keys of the header CC."""
     keys = (properties.get("headers") or {}).get("CC")
     return [key for key in keys if isinstance(key, str)] if isinstance(keys, list) else []
+
+
+def routed(queue: Queue, letter: Message, keys: Sequence[str]) -> tuple[Queue, ...]:
+    """Return the queues for a letter of `queue`: none where its exchange does not exist."""
+    source = queue.vhost.exchanges.get(letter[0])
+    return () if source is None else queue.vhost.find_route_unasked(source, keys, letter)
+
+
+def without_circles(letter: Message, queues: Iterable[Queue], reason: str) -> list[Queue]:
+    """Return the queues that a letter may enter: see `_is_circle`."""
+    properties = letter[3]
+    assert properties is not None
+    headers = properties["headers"]
+    return [queue for queue in queues if not _is_circle(headers, queue.name, reason)]
 
 
 def bury(queue: Queue, message: Message, reason: str, position: int | None = None) -> None:
@@ -71,20 +102,14 @@ def _publish(
     exchange: str,
     routing_key: str | None,
 ) -> None:
-    vhost = queue.vhost
-    source = vhost.exchanges.get(exchange)
-    if source is None:
+    if exchange not in queue.vhost.exchanges:
         return
-    letter = _letter(queue, message, reason, exchange, routing_key)
+    try:
+        letter = letter_of(queue, message, reason, exchange, routing_key)
+    except UnreadableDeathsError:
+        return
     keys = routing_keys(letter) if routing_key is None else (routing_key,)
-    properties = letter[3]
-    assert properties is not None
-    headers = properties["headers"]
-    targets = [
-        target
-        for target in vhost.find_route_unasked(source, keys, letter)
-        if not _is_cycle(headers, target.name, reason)
-    ]
+    targets = without_circles(letter, routed(queue, letter, keys), reason)
     trace = queue.node.trace
     if trace is not None:
         trace.dead_lettered(queue, position, letter, reason, targets)
@@ -93,8 +118,11 @@ def _publish(
             trace.refused(target, letter)
 
 
-def _letter(queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None) -> Message:
-    """Return the message as it is published after its death."""
+def letter_of(queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None) -> Message:
+    """Return the message as it is published after its death; without `routing_key` it keeps its own.
+
+    Raises `UnreadableDeathsError`.
+    """
     rules = queue.node.rules
     old = {} if message[3] is None else message[3]
     properties = Annotated(old)
@@ -105,38 +133,64 @@ def _letter(queue: Queue, message: Message, reason: str, exchange: str, routing_
         "queue": queue.name,
         "time": Timestamp(queue.node.wall_time_s),
         "exchange": message[0],
-        "routing-keys": [message[1], *visible_keys(old)],
+        "routing-keys": _visible_keys(message),
     }
     if "expiration" in properties:
         death["original-expiration"] = properties.pop("expiration")
     if rules.trusts_published_deaths:
-        deaths = _grouped(headers.get("x-death"))
+        deaths, is_first = _published(headers.get("x-death")), "x-death" not in headers
     else:
-        deaths = properties.deaths
-    if not deaths:
+        deaths, is_first = properties.deaths, not properties.deaths
+    if is_first:
         headers.update(_death_headers("first", death))
     if rules.tells_last_death:
         headers.update(_death_headers("last", death))
     properties.deaths = _with(deaths, death)
     headers["x-death"] = properties.deaths
     if routing_key is not None:
-        properties.blind_keys = ()
+        properties.other_keys = ()
         if rules.routing_key_override_drops_cc:
             headers.pop("CC", None)
     properties["headers"] = headers
     return (exchange, message[1] if routing_key is None else routing_key, message[2], properties, None)
 
 
-def _grouped(published: Any) -> list[dict[str, Any]]:
-    """Read the history in a header: one entry for each queue and reason, the oldest first.
+def readdressed(
+    queue: Queue, message: Message, letter: Message, exchange: str, routing_key: str | None
+) -> tuple[Message, tuple[str, ...]]:
+    """Return a letter that is sent again, and the keys that it is routed by.
 
-    RabbitMQ 3.10 turns the order round each time; that shows from the third death on. Source: recorded
-    scenario ``dlx/different-reasons-same-queue``.
+    `message` is what died. Its keys count as they were published, whatever the first try made of them, but
+    for hidden copies where the rules forget these. Source: ``quorum/at-least-once-copies*`` and
+    ``quorum/at-least-once-key-by-policy``.
     """
+    if routing_key is not None:
+        keys: tuple[str, ...] = (routing_key,)
+    elif queue.node.rules.retried_letters_keep_hidden_copies:
+        keys = routing_keys(message)
+    else:
+        keys = tuple(_visible_keys(message))
+    properties = Annotated(letter[3] or {})
+    properties.other_keys = keys[1:]
+    return (exchange, keys[0], letter[2], properties, letter[4]), keys
+
+
+def _published(header: Any) -> list[dict[str, Any]]:
+    """Read the history in a header, as the rules do that believe it: one entry for each queue and reason.
+
+    A header that is no list tells nothing. A single entry is left as it is. RabbitMQ 3.10 turns the order
+    round each time; that shows from the third death on. Source: recorded scenarios
+    ``dlx/different-reasons-same-queue`` and ``dlx/published-x-death-*``. Raises `UnreadableDeathsError`.
+    """
+    if not isinstance(header, list):
+        return []
+    if not all(isinstance(death, dict) for death in header):
+        raise UnreadableDeathsError
+    if len(header) < 2:
+        return header
     groups: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
-    for death in published if isinstance(published, list) else ():
-        if isinstance(death, dict):
-            groups.setdefault((death.get("queue"), death.get("reason")), []).append(death)
+    for death in header:
+        groups.setdefault((death.get("queue"), death.get("reason")), []).append(death)
     deaths = [{**same[0], "count": same[0].get("count", Int64(len(same)))} for same in groups.values()]
     return deaths[::-1]
 
@@ -146,7 +200,10 @@ def _death_headers(which: str, death: dict[str, Any]) -> dict[str, Any]:
 
 
 def _with(deaths: list[dict[str, Any]], death: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the history with one more death: newest first, one entry for each queue and reason."""
+    """Return the history with one more death: newest first, one entry for each queue and reason.
+
+    A count of nothing stays nothing. Raises `UnreadableDeathsError` for one that is no number.
+    """
     same = [
         each
         for each in deaths
@@ -156,10 +213,14 @@ def _with(deaths: list[dict[str, Any]], death: dict[str, Any]) -> list[dict[str,
     if not same:
         return [death, *others]
     count = same[0].get("count", 0)
-    return [{**same[0], "count": Int64(count + 1)}, *others]
+    if count is not None:
+        if not is_integer(count):
+            raise UnreadableDeathsError
+        count = Int64(count + 1)
+    return [{**same[0], "count": count}, *others]
 
 
-def _is_cycle(headers: dict[str, Any], target: str, reason: str) -> bool:
+def _is_circle(headers: dict[str, Any], target: str, reason: str) -> bool:
     """Whether the message has been in `target` before and no rejection has happened since.
 
     Such a letter is dropped; with a rejection in it, somebody decides at each round.

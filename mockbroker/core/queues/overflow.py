@@ -1,6 +1,6 @@
 """Length limits: what a full queue does.
 
-Owns: when a queue is full, by number and by bytes of bodies. Only ready messages count.
+Owns: when a queue is full, by number and by bytes of bodies. What is unacknowledged does not count.
 Refuses to know: how a queue keeps its messages; it says how many there are and drops its head.
 Source: RabbitMQ documentation, "Queue Length Limit"; recorded area ``length-limits``.
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def is_above(settings: Settings, count: int, body_bytes: int) -> bool:
-    """Whether `count` ready messages of `body_bytes` in all are more than the limits allow."""
+    """Whether `count` messages of `body_bytes` in all are more than the limits allow."""
     if settings.max_length is not None and count > settings.max_length:
         return True
     return settings.max_length_bytes is not None and body_bytes > settings.max_length_bytes

@@ -1,8 +1,9 @@
 """Quorum queues: durable, with counted deliveries and a limit to them.
 
 Owns: the ready messages of a quorum queue and those that somebody holds, and how often each came back.
-Refuses to know: the order of what is ready (``quorum_order.py``), whose turn it is (``quorum_ring.py``), and
-what a delivery tag means (``core/channel.py``).
+Refuses to know: the order of what is ready (``quorum_order.py``), whose turn it is (``quorum_ring.py``), what
+becomes of dead letters that are kept (``at_least_once.py``), and what a delivery tag means
+(``core/channel.py``).
 
 A *step* is one command to the queue: a publish, what one consumer settles, a consumer that comes or goes.
 At its end messages are given out, those of one consumer together, and then the length limit is looked at.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from mockbroker.core import arguments as args
 from mockbroker.core.queues import unsupported
+from mockbroker.core.queues.at_least_once import DeadLetterWorker, is_at_least_once
 from mockbroker.core.queues.base import Queue
 from mockbroker.core.queues.dead_letter import Annotated, bury
 from mockbroker.core.queues.expiry import HeadTimer, earliest_ns
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from mockbroker.core.dispatch import Consumer
     from mockbroker.core.queues.quorum_order import Entry
     from mockbroker.core.queues.settings import Settings
+    from mockbroker.core.sinks import Publisher
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Message
 
@@ -74,6 +77,7 @@ class QuorumQueue(Queue):
         "_expiring",
         "_expiry_timer",
         "_held",
+        "_letters",
         "_order",
         "_position",
         "_publishers",
@@ -97,8 +101,10 @@ class QuorumQueue(Queue):
         self._expiring = False
         """Whether some message may have a time to live: sticky until the queue is empty."""
         self._expiry_timer: HeadTimer | None = None
-        self._publishers: dict[BrokerChannel, bool] = {}
-        """Channels that published while too much is refused -> whether they are refused now."""
+        self._letters: DeadLetterWorker | None = None
+        """Carries dead letters where they must not get lost, None where they may."""
+        self._publishers: dict[Publisher, bool] = {}
+        """Who published while too much is refused -> whether they are refused now."""
         self.keeps_book = True
         self.lease = TickingLease(self)
         single = self.arguments.get(args.SINGLE_ACTIVE_CONSUMER) is True
@@ -127,6 +133,7 @@ class QuorumQueue(Queue):
         """Put new settings in force; a limit that became lower drops what is above it at once."""
         super().apply_settings(settings)
         self._set_delivery_limit()
+        self._set_dead_letter_strategy()
         self._step()
 
     def _set_delivery_limit(self) -> None:
@@ -148,6 +155,20 @@ class QuorumQueue(Queue):
         # An argument that is no number is a limit that no message reaches.
         self._returns_first = limit is not None or (not limits and args.DELIVERY_LIMIT in self.arguments)
 
+    def _set_dead_letter_strategy(self) -> None:
+        """Keep dead letters from now on, or give those up that are kept; where they stay, try them again.
+
+        Source: recorded scenarios ``quorum/at-least-once-policy-*`` and ``quorum/at-least-once-*-off``.
+        """
+        if not is_at_least_once(self.settings):
+            if self._letters is not None:
+                self._letters.abandon()
+                self._letters = None
+        elif self._letters is None:
+            self._letters = DeadLetterWorker(self, self._look_at_limit)
+        else:
+            self.node.later(self._letters.send_again)
+
     def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
         """Refuse a conditional queue.delete: HardError 540."""
         if if_unused:
@@ -163,6 +184,16 @@ class QuorumQueue(Queue):
         return len(self._order)
 
     @property
+    def dead_letter_count(self) -> int:
+        """How many dead letters the queue keeps until other queues have them."""
+        return 0 if self._letters is None else len(self._letters)
+
+    @property
+    def dead_letter_bytes(self) -> int:
+        """How many bytes of bodies are in these dead letters."""
+        return 0 if self._letters is None else self._letters.body_bytes
+
+    @property
     def next_position(self) -> int:
         """The position that the next message to be published will get."""
         return self._position
@@ -174,10 +205,11 @@ class QuorumQueue(Queue):
 
     # -- in
 
-    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
+    def publish(self, message: Message, publisher: Publisher | None = None) -> bool:
         """Take a message in and give deliveries out; return False when the full queue refuses it.
 
-        The limit is soft: the message that exceeds it is taken. Dead letters are never refused.
+        The limit is soft: the message that exceeds it is taken. Dead letters that may get lost are never
+        refused.
         """
         if publisher is not None and self._refuses(publisher):
             return False
@@ -194,14 +226,14 @@ class QuorumQueue(Queue):
         self._look_at_limit()
         return True
 
-    def _refuses(self, publisher: BrokerChannel) -> bool:
+    def _refuses(self, publisher: Publisher) -> bool:
         """Whether this channel is refused: each that had published when the limit was exceeded, and each
         that first publishes while it is."""
         if not self._rejects_publishes:
             return False
         if publisher not in self._publishers:
             self._publishers = {each: refused for each, refused in self._publishers.items() if each.is_open}
-            self._publishers[publisher] = is_above(self.settings, len(self._order), self._order.body_bytes)
+            self._publishers[publisher] = self._is_above_limit
         return self._publishers[publisher]
 
     def _refuse_all(self, refused: bool) -> None:
@@ -217,32 +249,39 @@ class QuorumQueue(Queue):
     def _rejects_publishes(self) -> bool:
         return self.settings.is_limited and self.settings.overflow == "reject-publish"
 
+    @property
+    def _load(self) -> tuple[int, int]:
+        """What the limits count: messages that are ready and dead letters, and the bytes of both."""
+        order = self._order
+        return len(order) + self.dead_letter_count, order.body_bytes + self.dead_letter_bytes
+
+    @property
+    def _is_above_limit(self) -> bool:
+        return is_above(self.settings, *self._load)
+
     def _look_at_limit(self) -> None:
         """Drop what is above the limits, or find out whether publishers are refused from now on."""
-        settings, order = self.settings, self._order
-        if not settings.is_limited:
+        if not self.settings.is_limited:
             self._refuse_all(False)
             return
-        above = is_above(settings, len(order), order.body_bytes)
         if self._rejects_publishes:
-            if above:
+            if self._is_above_limit:
                 self._refuse_all(True)
             elif self._is_below_soft_limit():
                 self._refuse_all(False)
             return
         self._refuse_all(False)
-        while above:
+        while self._is_above_limit:
             self._drop_head("maxlen")
-            above = is_above(settings, len(order), order.body_bytes)
         if self._expiring:
             self.expire()
 
     def _is_below_soft_limit(self) -> bool:
         """Whether the queue is at four fifths of its limits or below."""
-        settings, order = self.settings, self._order
+        count, body_bytes = self._load
         for limit, there in (
-            (settings.max_length, len(order)),
-            (settings.max_length_bytes, order.body_bytes),
+            (self.settings.max_length, count),
+            (self.settings.max_length_bytes, body_bytes),
         ):
             if limit is not None and there > limit * 4 // 5:
                 return False
@@ -390,7 +429,7 @@ class QuorumQueue(Queue):
             return
         if self.node.trace is not None:
             self.node.trace.dropped(self, position, message, "delivery_limit")
-        bury(self, message, "delivery_limit", position)
+        self._give_up(message, "delivery_limit", position)
 
     def discard(self, deliveries: list[Delivery]) -> None:
         """Drop rejected deliveries: dead-letter them where the queue says so."""
@@ -398,13 +437,21 @@ class QuorumQueue(Queue):
             return
         for delivery in deliveries:
             position, message, _ = self._let_go(delivery).entry
-            bury(self, self._failed(message), "rejected", position)
+            self._give_up(self._failed(message), "rejected", position)
+        self._look_at_limit()
 
     def _drop_head(self, reason: str) -> None:
         position, message, _ = self._order.take()
         if self.node.trace is not None:
             self.node.trace.dropped(self, position, message, reason)
-        bury(self, message, reason, position)
+        self._give_up(message, reason, position)
+
+    def _give_up(self, message: Message, reason: str, position: int) -> None:
+        """Dead-letter a message that has left the queue."""
+        if self._letters is None:
+            bury(self, message, reason, position)
+        else:
+            self._letters.take(message, reason, position)
 
     def expire(self) -> None:
         """Drop what has expired at the head, and wake up when the new head will."""
@@ -465,12 +512,16 @@ class QuorumQueue(Queue):
     def stop(self) -> None:
         """The node stops: no timer fires until it is back."""
         super().stop()
+        if self._letters is not None:
+            self._letters.stop()
         if self._expiry_timer is not None:
             self._expiry_timer.arm(None)
 
     def start(self) -> None:
-        """The node is back: what was held comes back, and what expired meanwhile goes."""
+        """The node is back: what was held comes back, what expired meanwhile goes, dead letters go out."""
         self.lease.restart()
+        if self._letters is not None:
+            self._letters.start()
         lost = list(self._held.values())
         self._held.clear()
         self._give_back(lost)
@@ -481,6 +532,8 @@ class QuorumQueue(Queue):
         super().close()
         self._order.clear()
         self._held.clear()
+        if self._letters is not None:
+            self._letters.close()
         if self._expiry_timer is not None:
             self._expiry_timer.arm(None)
 
@@ -496,8 +549,12 @@ class QuorumQueue(Queue):
         now_ns = self.node.clock.now_ns
         assert head is None or head[4] is None or head[4] > now_ns, f"{self!r} has an expired head"
         assert head is None or not self.ring.ready, f"{self!r} has a ready message and a ready consumer"
-        above = is_above(self.settings, len(self._order), self._order.body_bytes)
-        assert not above or self._rejects_publishes, f"{self!r} is above its limit"
+        assert not self._is_above_limit or self._rejects_publishes, f"{self!r} is above its limit"
+        assert (self._letters is not None) == is_at_least_once(self.settings), (
+            f"{self!r} has another strategy"
+        )
+        if self._letters is not None:
+            self._letters.check()
 
 
 def _shown_count(message: Message, returns: int) -> int:

@@ -25,6 +25,7 @@ class Settings:
         "consumer_timeout_ms",
         "dead_letter_exchange",
         "dead_letter_routing_key",
+        "dead_letter_strategy",
         "expires_ms",
         "max_length",
         "max_length_bytes",
@@ -40,6 +41,7 @@ class Settings:
         self.consumer_timeout_ms: int | None = None
         self.dead_letter_exchange: str | None = None
         self.dead_letter_routing_key: str | None = None
+        self.dead_letter_strategy: str | None = None
         self.overflow: str | None = None
 
     @classmethod
@@ -86,6 +88,7 @@ _NUMBERS = {
 _WORDS = {
     "dead_letter_exchange": (args.DEAD_LETTER_EXCHANGE, "dead-letter-exchange"),
     "dead_letter_routing_key": (args.DEAD_LETTER_ROUTING_KEY, "dead-letter-routing-key"),
+    "dead_letter_strategy": (args.DEAD_LETTER_STRATEGY, "dead-letter-strategy"),
     "overflow": (args.OVERFLOW, "overflow"),
 }
 

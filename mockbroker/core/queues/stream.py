@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.dispatch import Consumer
     from mockbroker.core.queues.settings import Settings
+    from mockbroker.core.sinks import Publisher
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Message
 
@@ -142,14 +143,16 @@ class StreamQueue(Queue):
         for index, message in enumerate(self._messages):
             yield self._first + index, message, False
 
-    def publish(self, message: Message, publisher: BrokerChannel | None = None) -> bool:
+    def publish(self, message: Message, publisher: Publisher | None = None) -> bool:
         """Append a message, and deliver it to whoever has read up to here.
 
-        Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is lost.
+        Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is lost. Where
+        the rules have it so, streams take only dead letters that must not get lost: those whose publisher
+        waits for an answer.
         """
         rules = self.node.rules
         if is_dead_letter(message):
-            if not rules.stream_takes_dead_letters:
+            if publisher is None and not rules.stream_takes_dead_letters:
                 return True
         else:
             check_storable(message, rules)

@@ -19,8 +19,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from mockbroker.events import Trace
     from mockbroker.teach.consoles import Console
+    from mockbroker.trace import Trace
 
 _PROSE_WIDTH = 80
 

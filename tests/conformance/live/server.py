@@ -29,6 +29,7 @@ SETTINGS = {
     "consumer_timeout_ms": "consumer_timeout",
     "channel_tick_interval_ms": "channel_tick_interval",
     "max_message_size_bytes": "max_message_size",
+    "dead_letter_retry_ms": "dead_letter_worker_publisher_confirm_timeout",
 }
 _HTTP_TIMEOUT_S = 30
 _CTL_TIMEOUT_S = 60
