@@ -236,7 +236,7 @@ class BrokerChannel(Declarations):
                 self.node.trace.nacked(self, (tag,))
             return
         self._unconfirmed[tag] = None
-        if is_persistent(message) and any(queue.durable for queue in queues):
+        if is_persistent(message) and any(queue.awaits_sync for queue in queues):
             self.node.disk.confirm_after_sync(self, tag)
         else:
             self.confirm([tag])

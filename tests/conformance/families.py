@@ -132,6 +132,20 @@ def quorum_arguments(generator: Generator) -> Arguments:
     return arguments
 
 
+def letter_arguments(generator: Generator) -> Arguments:
+    """Quorum queues that keep their dead letters, with queues that may refuse these beside them."""
+    if generator.chance(0.3):
+        return dead_letter_only(generator)
+    arguments = quorum_arguments(generator) | dead_letter_arguments(generator)
+    arguments["x-queue-type"] = "quorum"
+    if generator.chance(0.8):
+        arguments["x-dead-letter-strategy"] = "at-least-once"
+    if generator.chance(0.8):
+        arguments["x-overflow"] = "reject-publish"
+    arguments.pop("x-max-priority", None)
+    return arguments
+
+
 def priority_arguments(generator: Generator) -> Arguments:
     """Priority queues, with limits and dead-lettering now and then."""
     arguments = plain_arguments(generator) if generator.chance(0.4) else {}
@@ -173,6 +187,8 @@ def policy_definition(generator: Generator) -> Arguments:
             )
     if generator.chance(0.4):
         definition |= {key[len("x-") :]: value for key, value in dead_letter_arguments(generator).items()}
+        if generator.chance(0.3):
+            definition["dead-letter-strategy"] = generator.rng.choice(["at-least-once", "at-most-once"])
     if generator.chance(0.2):
         definition["message-ttl"] = generator.rng.choice([0, 60_000])
     return definition or {"max-length": 2}
@@ -184,6 +200,7 @@ FAMILIES: dict[str, Family] = {
     "policy": Family(plain_arguments, {"policy": 10, "declare queue": 8}),
     "quorum": Family(quorum_arguments, {"settle": 32}),
     "priority": Family(priority_arguments, {}),
+    "letters": Family(letter_arguments, {"settle": 36, "policy": 5, "get": 12}),
     "dlx": Family(dead_letter_only, {"settle": 32}),
     "tx": Family(plain_arguments, {"select mode": 9, "end transaction": 14}),
     "streams": Family(stream_arguments, {"qos": 8, "consume": 12}),

@@ -12,14 +12,23 @@ from .state import Publish, State
 class Arrivals(State):
     """Follows messages into their queues."""
 
-    def _add(self, event: events.Published | events.DeadLettered, queue: ModelQueue, copy: Copy) -> Copy:
+    def _add(
+        self,
+        event: events.Published | events.DeadLettered,
+        queue: ModelQueue,
+        copy: Copy,
+        *,
+        waits_for_answer: bool = False,
+    ) -> Copy:
         self.close_run(queue)
         if queue.type == "classic" and queue.refuses_publishes:
             is_too_much = queue.is_above_limit(extra=1, extra_bytes=len(copy.body))
         else:
-            is_client = isinstance(event, events.Published)
             is_too_much = (
-                is_client and queue.type == "quorum" and queue.refuses_publishes and queue.is_above_limit()
+                waits_for_answer
+                and queue.type == "quorum"
+                and queue.refuses_publishes
+                and queue.is_above_limit()
             )
         if is_too_much:
             self.must_refuse.append(queue)
@@ -69,7 +78,8 @@ class Arrivals(State):
                 label=headers.get("x-stream-filter-value"),
                 expires_ns=None if ttl_ms is None else event.time_ns + int(ttl_ms) * MS,
             )
-            publish.copies.append((self.queues[name], self._add(event, self.queues[name], copy)))
+            queue = self.queues[name]
+            publish.copies.append((queue, self._add(event, queue, copy, waits_for_answer=True)))
         if asked.mandatory and not event.queues:
             self.must_return = event.body
 
@@ -132,35 +142,36 @@ class Arrivals(State):
         )
         assert not index or event.position is None, f"{event} comes before those that were given up earlier"
         _, _, copy, exchange, key = queue.given_up.pop(index)
+        keys = copy.keys if key is None else (key,)
+        assert (event.exchange, event.routing_key) == (exchange, keys[0])
+        self.check_targets(event, copy, self.bindings.reached(exchange, keys, self.queues))
+        for name, position in event.queues:
+            if self.queues[name].type == "stream" and self.is_older:
+                continue  # it takes no dead letters that may get lost
+            self._add(event, self.queues[name], self.letter_of(event, copy, position, keys))
+
+    def check_targets(self, event: events.DeadLettered, copy: Copy, reached: list[str]) -> None:
+        """A letter goes where the bindings lead, but not in a circle."""
         deaths = (*copy.deaths, (event.queue, event.reason))
-        assert (event.exchange, event.routing_key) == (exchange, copy.key if key is None else key)
-        wanted = self.bindings.reached(exchange, copy.keys if key is None else (key,), self.queues)
         told = [name for name, _ in event.queues]
         if self.is_older and len(set(deaths)) > 2:
             # There the header's order, which is turned round each time, decides what a circle is.
-            assert set(told) <= set(wanted), f"{event} goes elsewhere than {wanted}"
+            assert set(told) <= set(reached), f"{event} goes elsewhere than {reached}"
         else:
-            wanted = [name for name in wanted if not self._is_circle(name, deaths)]
+            wanted = self.may_enter(reached, deaths)
             assert told == wanted, f"{event} goes elsewhere than {wanted}"
-        for name, position in event.queues:
-            target = self.queues[name]
-            if target.type == "stream" and self.is_older:
-                continue  # it takes no dead letters
-            letter = Copy(
-                body=copy.body,
-                position=position,
-                persistent=copy.persistent,
-                priority=copy.priority,
-                key=event.routing_key,
-                copies=() if key is not None and self.is_older else copy.copies,
-                blind_keys=() if key is not None else copy.blind_keys,
-                label=copy.label,
-                deaths=deaths,
-                failures=copy.failures,
-            )
-            self._add(event, target, letter)
 
-    def _is_circle(self, target: str, deaths: tuple[tuple[str, str], ...]) -> bool:
-        """Whether the message died in `target` before, and since then nobody has rejected it anywhere."""
-        last = max((number for number, (queue, _) in enumerate(deaths) if queue == target), default=None)
-        return last is not None and all(reason != "rejected" for _, reason in deaths[last:])
+    def letter_of(self, event: events.DeadLettered, copy: Copy, position: int, keys: tuple[str, ...]) -> Copy:
+        """What enters a queue as the dead letter of `copy`, routed by `keys`."""
+        return Copy(
+            body=copy.body,
+            position=position,
+            persistent=copy.persistent,
+            priority=copy.priority,
+            key=keys[0],
+            copies=tuple(each for each in copy.copies if each in keys[1:]),
+            blind_keys=tuple(each for each in copy.blind_keys if each in keys[1:]),
+            label=copy.label,
+            deaths=(*copy.deaths, (event.queue, event.reason)),
+            failures=copy.failures,
+        )

@@ -6,6 +6,7 @@ from mockbroker import Broker
 from mockbroker.clock import MS
 from mockbroker.core.queues.base import Queue
 
+from .kept_letters import RETRY_MS, WINDOW
 from .model import Model
 from .records import NORMAL, RETURNED, URGENT, Copy, ModelQueue
 
@@ -52,11 +53,25 @@ def _check_messages(model: Model, queue: ModelQueue, shown: Queue, now_ns: int) 
         f"{queue.name} is above its limit"
     )
     assert not queue.given_up, f"{queue.name} owes dead letters: {queue.given_up}"
+    assert queue.keeps_letters or not queue.letters, f"{queue.name} keeps letters: {queue.letters}"
+    _check_letters(queue, now_ns)
     assert not queue.spent, f"{queue.name} keeps what was returned too often: {queue.spent}"
     limit = model.delivery_limit(queue)
     if queue.type == "quorum" and limit is not None and not model.facts.policy_changes:
         most = max([copy.returns for copy in copies], default=0)
         assert most <= max(limit, 0), f"{queue.name} gives out again what came back {most} times"
+
+
+def _check_letters(queue: ModelQueue, now_ns: int) -> None:
+    """Letters wait only behind a full window, and what no queue was there for is not forgotten."""
+    letters = list(queue.letters.values())
+    under_way = [letter for letter in letters if letter.looked_at_ns is not None]
+    assert len(under_way) == min(len(letters), WINDOW), f"letters of {queue.name} wait: {letters}"
+    if queue.word("dead-letter-exchange") == "":  # nothing is tried while an exchange is not there
+        for letter in under_way:
+            last_ns = letter.looked_at_ns if letter.tried_ns is None else letter.tried_ns + RETRY_MS * MS
+            assert last_ns is not None
+            assert now_ns < last_ns + RETRY_MS * MS, f"{letter} of {queue.name} should have been tried again"
 
 
 def _check_lanes(lanes: list[str]) -> None:
@@ -87,11 +102,13 @@ def _check_use(model: Model, queue: ModelQueue, now_ns: int) -> None:
 
 
 def _check_lists(model: Model, broker: Broker) -> None:
-    listed = broker.list_queues("name", "messages_ready", "messages_unacknowledged")
+    listed = broker.list_queues("name", "messages_ready", "messages_unacknowledged", "messages")
     for row in listed:
         queue = model.queues[row["name"]]
         counts = (len(queue.ready), len(queue.unacked))
         assert (row["messages_ready"], row["messages_unacknowledged"]) == counts, f"{row}, and not {counts}"
+        total = sum(counts) + len(queue.letters)
+        assert row["messages"] == total, f"{row}, and not {total}: {queue.letters}"
     consumers = {
         (row["queue_name"], row["consumer_tag"])
         for row in broker.list_consumers("queue_name", "consumer_tag")

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from mockbroker import events
 
-from .arrivals import Arrivals
 from .outages import Outages
 from .records import ModelConsumer, ModelQueue
 
 
-class Model(Arrivals, Outages):
+class Model(Outages):
     """Follows a trace event by event; an event that breaks a rule fails an assertion."""
 
     def follow(self, happened: list[events.Event]) -> None:
@@ -24,11 +23,14 @@ class Model(Arrivals, Outages):
                 assert self.must_return is None, f"{self.must_return!r} does not come back"
             if isinstance(event, events.Published | events.DeadLettered):
                 self._assert_refusals()
+            if not isinstance(event, events.PublishRefused):
+                self.finish_sending()
             self.ahead = happened[index + 1 :]
             kind = type(event).__name__
             for room in (self, self.bindings):
                 getattr(room, f"on_{kind}", lambda _event: None)(event)
         self._assert_refusals()
+        self.finish_sending()
         assert self.must_return is None, f"{self.must_return!r} does not come back"
 
     def _assert_refusals(self) -> None:

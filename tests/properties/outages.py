@@ -5,12 +5,14 @@ from __future__ import annotations
 from mockbroker import events
 
 from .departures import Departures
+from .kept_letters import KeptLetters
 
 
-class Outages(Departures):
+class Outages(Departures, KeptLetters):
     """Follows the broker down and up again."""
 
     def on_Synced(self, event: events.Synced) -> None:
+        self.settle_synced_letters()
         for queue in self.queues.values():
             alive = [*queue.ready.values(), *queue.unacked.values()]
             for copy in alive:
@@ -60,6 +62,7 @@ class Outages(Departures):
 
     def on_Started(self, event: events.Started) -> None:
         self.started_ns = event.time_ns
+        self.forget_tries()
         for queue in self.queues.values():
             assert queue.durable, f"{queue.name} is not durable, and is still there"
             if queue.type == "classic":

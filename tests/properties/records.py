@@ -59,6 +59,27 @@ class Copy:
 
 
 @dataclass(eq=False)
+class ModelLetter:
+    """A dead letter that its queue keeps: `missing` are the queues that are to have it, `unsynced` those
+    where it waits for the disk, `settled` those that have it.
+
+    `tried_ns` is when it was last sent to a queue, `looked_at_ns` when the queue last tried to.
+    """
+
+    copy: Copy
+    reason: str
+    missing: dict[str, None] = field(default_factory=dict)
+    unsynced: dict[str, None] = field(default_factory=dict)
+    settled: dict[str, None] = field(default_factory=dict)
+    tried_ns: int | None = None
+    looked_at_ns: int | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return bool(self.settled) and not self.missing and not self.unsynced
+
+
+@dataclass(eq=False)
 class ModelConsumer:
     """A consumer; `unacked` counts what it holds, `served` its deliveries since the last change.
 
@@ -102,6 +123,8 @@ class ModelQueue:
     next_turn: int = 0
     given_up: list[tuple[int | None, str, Copy, str, str | None]] = field(default_factory=list)
     """Dead letters to come: old position, reason, message, dead-letter exchange and routing key."""
+    letters: dict[int, ModelLetter] = field(default_factory=dict)
+    """Dead letters that must not get lost, in the order in which their messages died."""
     active: ModelConsumer | None = None
     had_consumers: bool = False
     is_just_recovered: bool = False
@@ -144,14 +167,21 @@ class ModelQueue:
         return overflow == "reject-publish" or (overflow == "reject-publish-dlx" and self.type == "classic")
 
     @property
+    def keeps_letters(self) -> bool:
+        is_safe = self.word("dead-letter-strategy") == "at-least-once"
+        is_safe = is_safe and self.word("overflow") == "reject-publish"
+        return is_safe and self.type == "quorum" and self.word("dead-letter-exchange") is not None
+
+    @property
     def drops_head(self) -> bool:
         return self.type != "stream" and not self.refuses_publishes
 
     def is_above_limit(self, *, extra: int = 0, extra_bytes: int = 0, fifths: int = 5) -> bool:
         """Whether so much more would exceed the limits, or `fifths` fifths of them."""
         limit, limit_bytes = self.number("max-length"), self.number("max-length-bytes")
-        body_bytes = sum(len(copy.body) for copy in self.ready.values())
-        return (limit is not None and len(self.ready) + extra > limit * fifths // 5) or (
+        there = [*self.ready.values(), *(letter.copy for letter in self.letters.values())]
+        body_bytes = sum(len(copy.body) for copy in there)
+        return (limit is not None and len(there) + extra > limit * fifths // 5) or (
             limit_bytes is not None and body_bytes + extra_bytes > limit_bytes * fifths // 5
         )
 

@@ -12,7 +12,7 @@ from mockbroker import events
 from mockbroker.rules import Rules
 
 from .facts import ChannelName, Facts
-from .records import NORMAL, RETURNED, URGENT, Copy, ModelConsumer, ModelQueue
+from .records import NORMAL, RETURNED, URGENT, Copy, ModelConsumer, ModelLetter, ModelQueue
 from .routing import Bindings
 
 Tag = tuple[ChannelName, int]
@@ -77,6 +77,17 @@ class State:
     def is_older(self) -> bool:
         return self.rules.name == "rabbitmq-3.10"
 
+    # -- dead letters
+
+    def may_enter(self, names: list[str], deaths: tuple[tuple[str, str], ...]) -> list[str]:
+        """The queues that a letter with this history may enter: no circles."""
+        return [name for name in names if not self._is_circle(name, deaths)]
+
+    def _is_circle(self, target: str, deaths: tuple[tuple[str, str], ...]) -> bool:
+        """Whether the message died in `target` before, and since then nobody has rejected it anywhere."""
+        last = max((number for number, (queue, _) in enumerate(deaths) if queue == target), default=None)
+        return last is not None and all(reason != "rejected" for _, reason in deaths[last:])
+
     # -- how messages change places
 
     def delivery_limit(self, queue: ModelQueue) -> int | None:
@@ -100,8 +111,13 @@ class State:
         queue.ready[copy.position] = copy
 
     def give_up(self, queue: ModelQueue, copy: Copy, reason: str, position: int | None) -> None:
-        """A queue loses a message: it owes a dead letter if it has a dead-letter exchange that is there."""
+        """A queue loses a message: it owes a dead letter if it has a dead-letter exchange that is there, or
+        keeps letters until it is."""
         exchange = queue.word("dead-letter-exchange")
+        if queue.keeps_letters and self.queues.get(queue.name) is queue:
+            assert position is not None
+            queue.letters[position] = ModelLetter(copy, reason)
+            return
         is_there = exchange == "" or exchange in self.bindings.exchanges
         if exchange is not None and is_there and self.queues.get(queue.name) is queue:
             key = queue.word("dead-letter-routing-key")

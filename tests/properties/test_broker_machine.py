@@ -259,7 +259,7 @@ class BrokerMachine(RuleBasedStateMachine):
 
     # -- operators
 
-    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000, 6000]))
+    @rule(ms=st.sampled_from([0, 50, 100, 150, 200, 500, 1000, 6000, 180_000]))
     def advance(self, ms: int) -> None:
         self._do("advance", ms)
 

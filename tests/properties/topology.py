@@ -12,6 +12,7 @@ from .facts import Policy
 DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
 Q_DEAD = {**DEAD, "x-dead-letter-routing-key": "q-dead"}
 TO_GRAVEYARD = {"x-dead-letter-exchange": "graveyard"}
+KEPT = {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
 
 CLASSIC: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -45,6 +46,8 @@ QUORUM: dict[str, dict[str, Any]] = {
         "q-ttl": {"x-message-ttl": 300, **TO_GRAVEYARD},
         "q-short": {"x-max-length": 2, **Q_DEAD},
         "q-full": {"x-max-length": 3, "x-overflow": "reject-publish"},
+        "q-careful": {"x-delivery-limit": 1, **KEPT, **TO_GRAVEYARD},
+        "q-kept": {"x-message-ttl": 200, "x-max-length": 3, **KEPT, **Q_DEAD},
         "q-single": {"x-single-active-consumer": True},
         "q-fleeting": {"x-expires": 400},
         "q-loop": {"x-delivery-limit": 1, **DEAD, "x-dead-letter-routing-key": "q-loop"},
@@ -74,6 +77,7 @@ POLICIES: dict[str, Policy] = {
     "brief": ("", 2, {"message-ttl": 250}),
     "buried": ("^[a-oq]", 3, {"dead-letter-exchange": "graveyard", "max-length-bytes": 15}),
     "back": ("", 4, {"dead-letter-exchange": "", "dead-letter-routing-key": "dead"}),
+    "careful": ("^q-", 9, {"dead-letter-exchange": "", "dead-letter-strategy": "at-least-once"}),
     "patience": ("^q-", 5, {"delivery-limit": 1}),
     "alternate": ("^(topics|graveyard)$", 6, {"alternate-exchange": "everywhere"}),
     "passing": ("plain$|single$", 8, {"expires": 700}),

@@ -173,7 +173,7 @@ class DeadLetterWorker:
             if not target.publish(message, self):
                 if node.trace is not None:
                     node.trace.refused(target, message)
-            elif target.durable and is_persistent(message):
+            elif target.awaits_sync and is_persistent(message):
                 letter.unsynced[target.name] = None
             else:
                 letter.settle(target.name)

@@ -142,6 +142,12 @@ class Queue:
         return 0
 
     @property
+    def awaits_sync(self) -> bool:
+        """Whether a persistent message is on disk only at the next sync; what never is, or is at once, is
+        not waited for."""
+        return False
+
+    @property
     def deleted_count(self) -> int:
         """How many messages queue.delete says there were."""
         return self.ready_count

@@ -103,6 +103,11 @@ class ClassicQueue(Queue):
         return (len(ready) if ready is not None else 0) + len(self._returned)
 
     @property
+    def awaits_sync(self) -> bool:
+        """Whether a persistent message is on disk only at the next sync."""
+        return self._journal is not None
+
+    @property
     def next_position(self) -> int:
         """The position that the next message to be published will get."""
         return self._head + (len(self.ready) if self.ready is not None else 0)
