@@ -244,6 +244,21 @@ def test_after_a_restart_nobody_remembers_who_has_a_letter(broker: Broker, chann
     assert held_in(broker.connect().channel(), "a") == [b"m", b"m"]
 
 
+def test_after_a_restart_a_letter_that_finds_no_queue_is_kept_whoever_had_it(
+    broker: Broker, channel: Channel
+) -> None:
+    channel.exchange_declare("dx", "fanout")
+    declare(channel, **{"x-dead-letter-exchange": "dx"})
+    channel.queue_declare("a")
+    channel.queue_declare("b", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    for name in ("a", "b"):
+        channel.queue_bind(name, "dx")
+    kill(channel, b"m")
+    broker.restart()
+    broker.check()
+    assert len(worker(broker)) == 1
+
+
 def policy(broker: Broker, **changes: Any) -> None:
     definition = {key[len("x-") :]: value for key, value in KEEPING.items() if key != "x-queue-type"}
     definition["dead-letter-routing-key"] = "dead"
