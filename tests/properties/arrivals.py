@@ -34,7 +34,6 @@ class Arrivals(State):
             self.must_refuse.append(queue)
         assert copy.position == queue.next_position, f"{event} does not come next in {queue.name}"
         queue.next_position += 1
-        queue.is_just_recovered = False
         copy.published_ns = event.time_ns
         ttl_ms = queue.number("message-ttl") if queue.type != "stream" else None
         if ttl_ms is not None:

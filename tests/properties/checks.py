@@ -49,9 +49,7 @@ def _check_messages(model: Model, queue: ModelQueue, shown: Queue, now_ns: int) 
     if copies and not queue.may_overtake:
         expires_ns = copies[0].expires_ns
         assert expires_ns is None or expires_ns > now_ns, f"the head of {queue.name} has expired: {copies[0]}"
-    assert queue.is_just_recovered or not (queue.drops_head and queue.is_above_limit()), (
-        f"{queue.name} is above its limit"
-    )
+    assert not (queue.drops_head and queue.is_above_limit()), f"{queue.name} is above its limit"
     assert not queue.given_up, f"{queue.name} owes dead letters: {queue.given_up}"
     assert queue.keeps_letters or not queue.letters, f"{queue.name} keeps letters: {queue.letters}"
     _check_letters(queue, now_ns)

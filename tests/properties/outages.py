@@ -52,7 +52,6 @@ class Outages(Departures, KeptLetters):
                 assert position in event.positions or not copy.is_confirmed, (
                     f"{copy} was confirmed, and is lost"
                 )
-            queue.is_just_recovered = True
             kept = queue.on_disk
             for copy in kept.values():
                 copy.is_returned = True

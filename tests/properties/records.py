@@ -127,8 +127,6 @@ class ModelQueue:
     """Dead letters that must not get lost, in the order in which their messages died."""
     active: ModelConsumer | None = None
     had_consumers: bool = False
-    is_just_recovered: bool = False
-    """Back from a power cut, maybe with more than its limit allows, until the next message comes."""
     used_ns: int = 0
     run: list[tuple[Copy, ModelConsumer | None]] = field(default_factory=list)
     """What a quorum queue has given out or dropped in the present step, and to whom."""
