@@ -416,30 +416,37 @@ class DeadLettered(OfQueue):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetterKept(OfQueue):
+class OfDeadLetter(OfQueue):
+    """Something of a dead letter that its queue keeps, called by the place where the message died."""
+
+    position: int
+    reason: str
+
+    @property
+    def place(self) -> str:
+        """The old queue and the position that the message had there."""
+        return f"{_queue(self.vhost, self.queue)} #{self.position}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetterKept(OfDeadLetter):
     """A queue that dead-letters at least once keeps a letter that no queue took, or that one refused.
 
     It comes after each try; the `DeadLettered` before it says who was tried, if anybody was.
     """
 
-    position: int
-    reason: str
-
     @property
     def text(self) -> str:
-        return f"{_queue(self.vhost, self.queue)} #{self.position} keeps its dead letter ({self.reason})"
+        return f"{self.place} keeps its dead letter ({self.reason})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class DeadLetterGivenUp(OfQueue):
+class DeadLetterGivenUp(OfDeadLetter):
     """A letter that was kept is gone: its queue does not keep any more, or nobody is left to wait for."""
-
-    position: int
-    reason: str
 
     @property
     def text(self) -> str:
-        return f"{_queue(self.vhost, self.queue)} #{self.position} gives its dead letter up ({self.reason})"
+        return f"{self.place} gives its dead letter up ({self.reason})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

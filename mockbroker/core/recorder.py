@@ -264,21 +264,18 @@ class Recorder:
             queues=_positions(targets),
         )
 
+    def _record_letter(
+        self, kind: type[events.OfDeadLetter], queue: Queue, position: int, reason: str
+    ) -> None:
+        self._record(kind, vhost=queue.vhost.name, queue=queue.name, position=position, reason=reason)
+
     def dead_letter_kept(self, queue: Queue, position: int, reason: str) -> None:
         """A dead letter stays with `queue`: not every queue that has to have it does."""
-        self._record(
-            events.DeadLetterKept, vhost=queue.vhost.name, queue=queue.name, position=position, reason=reason
-        )
+        self._record_letter(events.DeadLetterKept, queue, position, reason)
 
     def dead_letter_given_up(self, queue: Queue, position: int, reason: str) -> None:
         """A dead letter that stayed with `queue` is gone."""
-        self._record(
-            events.DeadLetterGivenUp,
-            vhost=queue.vhost.name,
-            queue=queue.name,
-            position=position,
-            reason=reason,
-        )
+        self._record_letter(events.DeadLetterGivenUp, queue, position, reason)
 
     def recovered(self, queue: Queue, positions: Iterable[int]) -> None:
         """A durable queue comes back."""

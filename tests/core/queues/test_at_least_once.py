@@ -37,6 +37,15 @@ def declare(channel: Channel, key: str | None = "dead", **arguments: Any) -> Non
     channel.queue_declare("q", durable=True, arguments={**KEEPING, **routing_key, **arguments})
 
 
+def declare_targets(channel: Channel, exchange: str, *, durable: bool = False) -> None:
+    """Bind a queue that takes everything, and one that refuses everything."""
+    channel.queue_declare("a", durable=durable)
+    refuses = {"x-max-length": 0, "x-overflow": "reject-publish"}
+    channel.queue_declare("b", durable=durable, arguments=refuses)
+    for name in ("a", "b"):
+        channel.queue_bind(name, exchange)
+
+
 def worker(broker: Broker) -> DeadLetterWorker:
     queue = broker.node.vhosts["/"].queues["q"]
     assert isinstance(queue, QuorumQueue)
@@ -157,10 +166,7 @@ def test_who_refused_a_letter_gets_it_at_the_tick_after_its_own_time(
 
 def test_who_has_a_letter_does_not_get_it_again(broker: Broker, channel: Channel) -> None:
     declare(channel, **{"x-dead-letter-exchange": "amq.fanout"})
-    channel.queue_declare("a")
-    channel.queue_declare("b", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
-    for name in ("a", "b"):
-        channel.queue_bind(name, "amq.fanout")
+    declare_targets(channel, "amq.fanout")
     kill(channel, b"m")
     for _ in range(3):
         broker.clock.advance(RETRY_S)
@@ -175,10 +181,7 @@ def test_who_has_a_letter_does_not_get_it_again(broker: Broker, channel: Channel
 
 def test_with_no_route_left_a_letter_that_one_queue_took_is_done(broker: Broker, channel: Channel) -> None:
     declare(channel, **{"x-dead-letter-exchange": "amq.fanout"})
-    channel.queue_declare("a")
-    channel.queue_declare("b", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
-    for name in ("a", "b"):
-        channel.queue_bind(name, "amq.fanout")
+    declare_targets(channel, "amq.fanout")
     with broker.tracing() as trace:
         kill(channel, b"m")
         for name in ("a", "b"):
@@ -235,10 +238,7 @@ def test_letters_outlive_the_server_and_go_out_in_order_when_it_is_back(
 def test_after_a_restart_nobody_remembers_who_has_a_letter(broker: Broker, channel: Channel) -> None:
     channel.exchange_declare("dx", "fanout", durable=True)
     declare(channel, **{"x-dead-letter-exchange": "dx"})
-    channel.queue_declare("a", durable=True)
-    channel.queue_declare("b", durable=True, arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
-    for name in ("a", "b"):
-        channel.queue_bind(name, "dx")
+    declare_targets(channel, "dx", durable=True)
     kill(channel, b"m", properties=PERSISTENT)
     broker.restart()
     assert held_in(broker.connect().channel(), "a") == [b"m", b"m"]
@@ -249,10 +249,7 @@ def test_after_a_restart_a_letter_that_finds_no_queue_is_kept_whoever_had_it(
 ) -> None:
     channel.exchange_declare("dx", "fanout")
     declare(channel, **{"x-dead-letter-exchange": "dx"})
-    channel.queue_declare("a")
-    channel.queue_declare("b", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
-    for name in ("a", "b"):
-        channel.queue_bind(name, "dx")
+    declare_targets(channel, "dx")
     kill(channel, b"m")
     broker.restart()
     broker.check()
