@@ -194,6 +194,22 @@ def test_with_no_route_left_a_letter_that_one_queue_took_is_done(broker: Broker,
     assert (len(worker(broker)), held_in(channel, "a")) == (0, [b"m"])
 
 
+def test_nothing_is_tried_or_given_up_while_the_exchange_is_not_there(
+    broker: Broker, channel: Channel
+) -> None:
+    channel.exchange_declare("dx", "fanout")
+    declare(channel, **{"x-dead-letter-exchange": "dx"})
+    declare_targets(channel, "dx")
+    kill(channel, b"m")
+    channel.exchange_delete("dx")
+    broker.clock.advance(2 * RETRY_S)
+    channel.exchange_declare("dx", "fanout")
+    channel.queue_declare("late")
+    channel.queue_bind("late", "dx")
+    broker.clock.advance(RETRY_S)
+    assert (held_in(channel, "a"), held_in(channel, "late")) == ([b"m"], [b"m"])
+
+
 def test_a_letter_for_the_disk_is_done_once_it_is_there(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("dead", durable=True)
     declare(channel)
