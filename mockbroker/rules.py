@@ -59,6 +59,7 @@ class Rules:
     tells_last_death: bool
     routing_key_override_drops_cc: bool
     retried_letters_keep_hidden_copies: bool
+    deaths_tell_all_keys_but_hidden: bool
     # quorum queues
     quorum_default_delivery_limit: int | None
     quorum_negative_delivery_limit_is_none: bool
@@ -76,6 +77,7 @@ class Rules:
     consumer_arguments: Mapping[str, tuple[str, ...]]
     stream_filters: bool
     stream_takes_dead_letters: bool
+    stream_letters_keep_expiration: bool
     stream_keeps_annotations: bool
     stream_turns_bytes_into_text: bool
     stream_shows_transient: bool
@@ -117,6 +119,7 @@ class _RabbitMQ310(Rules):
     tells_last_death = False
     routing_key_override_drops_cc = True
     retried_letters_keep_hidden_copies = False
+    deaths_tell_all_keys_but_hidden = False
     quorum_default_delivery_limit = None
     quorum_negative_delivery_limit_is_none = False
     quorum_get_shows_first_delivery = True
@@ -135,6 +138,7 @@ class _RabbitMQ310(Rules):
     )
     stream_filters = False
     stream_takes_dead_letters = False
+    stream_letters_keep_expiration = False
     stream_keeps_annotations = False
     stream_turns_bytes_into_text = False
     stream_shows_transient = False
@@ -177,6 +181,7 @@ class _RabbitMQ40(Rules):
     tells_last_death = True
     routing_key_override_drops_cc = False
     retried_letters_keep_hidden_copies = True
+    deaths_tell_all_keys_but_hidden = True
     quorum_default_delivery_limit = 20
     quorum_negative_delivery_limit_is_none = True
     quorum_get_shows_first_delivery = False
@@ -195,6 +200,7 @@ class _RabbitMQ40(Rules):
     )
     stream_filters = True
     stream_takes_dead_letters = True
+    stream_letters_keep_expiration = True
     stream_keeps_annotations = True
     stream_turns_bytes_into_text = True
     stream_shows_transient = True

@@ -20,6 +20,7 @@ from mockbroker.exceptions import (
     WouldBlockForever,
 )
 from mockbroker.rules import RULES
+from mockbroker.values import Decimal
 from tests.admin.http_api import Api, managed
 from tests.amqp.raw_client import HEADER, Parser, handshake, method
 
@@ -375,6 +376,33 @@ def test_a_history_that_nobody_can_read_costs_its_letter_only(deaths: list[Any])
     channel.basic_reject(1, requeue=False)
     assert channel.queue_declare("dead", passive=True).method.message_count == 0
     assert channel.queue_declare("q", passive=True).method.message_count == 1
+
+
+def test_a_letter_that_a_stream_cannot_store_is_lost_alone(broker: Broker, channel: Channel) -> None:
+    _stream(channel)
+    channel.queue_declare("q", arguments={"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "s"})
+    channel.basic_publish("", "q", b"odd", BasicProperties(headers={"price": Decimal(2, 314)}))
+    channel.basic_publish("", "q", b"stays")
+    channel.basic_get("q")
+    channel.basic_reject(1, requeue=False)
+    assert broker.list_queues("name", "messages") == [
+        {"name": "q", "messages": 1},
+        {"name": "s", "messages": 0},
+    ]
+
+
+def test_a_dropped_return_frees_one_place() -> None:
+    broker = Broker(rules="rabbitmq-3.10")
+    channel = broker.connect().channel()
+    channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": 0})
+    channel.basic_qos(prefetch_count=1)
+    seen: list[bytes] = []
+    channel.basic_consume("q", lambda _channel, _method, _properties, body: seen.append(body))
+    for body in (b"m1", b"m2", b"m3"):
+        channel.basic_publish("", "q", body)
+    channel.basic_nack(1, requeue=True)
+    broker.run()
+    assert seen == [b"m1", b"m2"]
 
 
 @pytest.mark.parametrize("kind", ["quorum", "stream"])

@@ -29,6 +29,7 @@ def with_copies(properties: Properties, routing_key: str) -> tuple[Properties, t
         properties = Annotated(properties)
         properties["headers"] = {name: value for name, value in headers.items() if name != "BCC"}
         properties.other_keys = (*copies, *blind)
+        properties.hidden_keys = tuple(blind)
     return properties, (routing_key, *copies, *blind)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from mockbroker.core.queues.base import Queue
     from mockbroker.message import Message, Properties
+    from mockbroker.rules import Rules
 
 
 class UnreadableDeathsError(Exception):
@@ -32,17 +33,22 @@ class Annotated(dict[str, "Any"]):
     """The properties of a message that the broker knows more of than it tells.
 
     `other_keys` are those that it is routed by besides its own, where the header CC does not tell them: BCC
-    keys were taken from the headers, and a dead letter that got a key of its own has no others. `deaths` is
-    the history that the broker itself wrote, where the rules do not trust the headers for it; `failures`
-    counts deliveries from quorum queues that failed, where the rules keep that across dead-lettering.
+    keys were taken from the headers, and a dead letter that got a key of its own has no others. `hidden_keys`
+    are the BCC keys, for good. `deaths` is the history that the broker itself wrote, where the rules do not
+    trust the headers for it; `published_deaths` has the header that a client wrote instead, if any did.
+    `expiration` is the property that a death took away; `failures` counts deliveries from quorum queues that
+    failed, where the rules keep that across dead-lettering.
     """
 
-    __slots__ = ("deaths", "failures", "other_keys")
+    __slots__ = ("deaths", "expiration", "failures", "hidden_keys", "other_keys", "published_deaths")
 
     def __init__(self, fields: Properties) -> None:
         super().__init__(fields)
         self.other_keys: tuple[str, ...] | None = getattr(fields, "other_keys", None)
+        self.hidden_keys: tuple[str, ...] = getattr(fields, "hidden_keys", ())
         self.deaths: list[dict[str, Any]] = getattr(fields, "deaths", [])
+        self.published_deaths: tuple[Any, ...] = getattr(fields, "published_deaths", ())
+        self.expiration: str | None = getattr(fields, "expiration", None)
         self.failures: int = getattr(fields, "failures", 0)
 
 
@@ -56,9 +62,23 @@ def routing_keys(message: Message) -> tuple[str, ...]:
 
 
 def _visible_keys(message: Message) -> list[str]:
-    """Return the keys that the message is routed by but for hidden ones, which the header BCC asked for."""
-    keys = routing_keys(message)
-    return [keys[0], *(key for key in _copies(message[3] or {}) if key in keys[1:])]
+    """Return the message's own key and those of the header CC."""
+    return [message[1], *_copies(message[3] or {})]
+
+
+def _told_keys(message: Message, rules: Rules) -> list[str]:
+    """Return the keys that a death tells.
+
+    Some rules take the hidden keys out of all that there are, one by one from the front. Source: recorded
+    scenarios ``dlx/routing-keys-*``.
+    """
+    if not rules.deaths_tell_all_keys_but_hidden:
+        return _visible_keys(message)
+    keys = list(routing_keys(message))
+    for hidden in getattr(message[3], "hidden_keys", ()):
+        if hidden in keys:
+            keys.remove(hidden)
+    return keys
 
 
 def _copies(properties: Properties) -> list[str]:
@@ -68,9 +88,21 @@ def _copies(properties: Properties) -> list[str]:
 
 
 def routed(queue: Queue, letter: Message, keys: Sequence[str]) -> tuple[Queue, ...]:
-    """Return the queues for a letter of `queue`: none where its exchange does not exist."""
+    """Return the queues for a letter of `queue`: none where its exchange does not exist.
+
+    Exchanges that look at headers see an x-death that a client wrote where the rules keep the broker's own
+    apart. Source: recorded scenario ``dlx/headers-exchange-sees-no-x-death``.
+    """
     source = queue.vhost.exchanges.get(letter[0])
-    return () if source is None else queue.vhost.find_route_unasked(source, keys, letter)
+    if source is None:
+        return ()
+    properties = letter[3]
+    if letter[0] and isinstance(properties, Annotated) and not queue.node.rules.trusts_published_deaths:
+        headers = {name: value for name, value in properties["headers"].items() if name != "x-death"}
+        if properties.published_deaths:
+            headers["x-death"] = properties.published_deaths[0]
+        letter = (*letter[:3], {**properties, "headers": headers}, letter[4])
+    return queue.vhost.find_route_unasked(source, keys, letter)
 
 
 def without_circles(letter: Message, queues: Iterable[Queue], reason: str) -> list[Queue]:
@@ -133,14 +165,16 @@ def letter_of(queue: Queue, message: Message, reason: str, exchange: str, routin
         "queue": queue.name,
         "time": Timestamp(queue.node.wall_time_s),
         "exchange": message[0],
-        "routing-keys": _visible_keys(message),
+        "routing-keys": _told_keys(message, rules),
     }
     if "expiration" in properties:
-        death["original-expiration"] = properties.pop("expiration")
+        death["original-expiration"] = properties.expiration = properties.pop("expiration")
     if rules.trusts_published_deaths:
         deaths, is_first = _published(headers.get("x-death")), "x-death" not in headers
     else:
         deaths, is_first = properties.deaths, not properties.deaths
+        if is_first and "x-death" in headers:
+            properties.published_deaths = (headers["x-death"],)
     if is_first:
         headers.update(_death_headers("first", death))
     if rules.tells_last_death:

@@ -20,7 +20,14 @@ from mockbroker.core import refusals
 from mockbroker.core.dispatch import Ring
 from mockbroker.core.queues import unsupported
 from mockbroker.core.queues.base import Queue
-from mockbroker.core.queues.stream_message import check_storable, filter_value, shown, stored
+from mockbroker.core.queues.stream_message import (
+    as_stored_letter,
+    check_storable,
+    filter_value,
+    shown,
+    stored,
+)
+from mockbroker.errors import HardError
 from mockbroker.message import Delivery
 from mockbroker.values import Timestamp
 
@@ -146,16 +153,21 @@ class StreamQueue(Queue):
     def publish(self, message: Message, publisher: Publisher | None = None) -> bool:
         """Append a message, and deliver it to whoever has read up to here.
 
-        Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is lost. Where
-        the rules have it so, streams take only dead letters that must not get lost: those whose publisher
-        waits for an answer.
+        Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is lost, or
+        refused when its publisher waits for an answer. Where the rules have it so, streams take no other
+        dead letters.
         """
         rules = self.node.rules
-        if is_dead_letter(message):
-            if publisher is None and not rules.stream_takes_dead_letters:
-                return True
-        else:
+        if not is_dead_letter(message):
             check_storable(message, rules)
+        elif publisher is None and not rules.stream_takes_dead_letters:
+            return True
+        else:
+            try:
+                check_storable(message, rules)
+            except HardError:
+                return publisher is None
+            message = as_stored_letter(message, rules)
         self._messages.append(stored(message, rules))
         self._times_ms.append(self._now_ms())
         self.dispatch()

@@ -52,6 +52,16 @@ def stored(message: Message, rules: Rules) -> Message:
     return (exchange, routing_key, body, kept, None)
 
 
+def as_stored_letter(message: Message, rules: Rules) -> Message:
+    """Return a dead letter as a stream takes it: with the expiration that its death took away, where the
+    rules have it so. Source: recorded scenario ``streams/letter-keeps-expiration``."""
+    properties = message[3]
+    expiration = getattr(properties, "expiration", None)
+    if properties is None or expiration is None or not rules.stream_letters_keep_expiration:
+        return message
+    return (*message[:3], {**properties, "expiration": expiration}, message[4])
+
+
 def _is_kept(name: str, value: Any, rules: Rules) -> bool:
     """Whether a header survives: lists and tables do only as annotations, where the rules have them."""
     if not isinstance(value, list | dict):

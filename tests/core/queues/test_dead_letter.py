@@ -189,3 +189,93 @@ def test_what_the_client_claims_about_deaths_is_not_lost_where_the_rules_trust_i
     _, properties, _ = fetched(channel)
     trusted = channel.connection.broker.node.rules.name == "rabbitmq-3.10"
     assert deaths(properties)[0] == ("q", "rejected", 6 if trusted else 1)
+
+
+def is_older(channel: Channel) -> bool:
+    return channel.connection.broker.node.rules.name == "rabbitmq-3.10"
+
+
+@pytest.mark.parametrize(
+    ("claimed", "told"),
+    [
+        ([], [("q", "rejected", 1)]),
+        ("text", [("q", "rejected", 1)]),
+        ([{"queue": "z", "reason": "expired", "count": 2}], [("q", "rejected", 1), ("z", "expired", 2)]),
+        ([{"queue": "q", "reason": "rejected"}], [("q", "rejected", 1)]),
+        ([{"queue": "q", "reason": "rejected"}] * 2, [("q", "rejected", 3)]),
+    ],
+)
+def test_a_history_that_a_client_made_up_is_continued_where_the_rules_trust_it(
+    channel: Channel, claimed: Any, told: list[tuple[str, str, int]]
+) -> None:
+    channel.queue_declare("q", arguments=DEAD)
+    channel.basic_publish("", "q", b"x", BasicProperties(headers={"x-death": claimed}))
+    reject(channel)
+    _, properties, _ = fetched(channel)
+    assert deaths(properties) == (told if is_older(channel) else [("q", "rejected", 1)])
+    assert properties.headers is not None
+    assert ("x-first-death-queue" in properties.headers) != is_older(channel)
+
+
+def test_a_letter_with_a_key_of_its_own_has_no_copies_any_more(channel: Channel) -> None:
+    channel.queue_declare("q", arguments={**DEAD, "x-dead-letter-routing-key": "r"})
+    channel.queue_declare("r", arguments={"x-dead-letter-exchange": "amq.topic"})
+    channel.queue_bind("dead", "amq.topic", "#")
+    channel.queue_declare("copy")
+    for key in ("red", "blue"):
+        channel.queue_bind("copy", "amq.topic", key)
+    channel.basic_publish("", "q", b"x", BasicProperties(headers={"CC": ["red"], "BCC": ["blue"]}))
+    for queue in ("q", "r"):
+        reject(channel, queue)
+    _, properties, _ = fetched(channel)
+    assert channel.basic_get("copy")[0] is None
+    assert properties.headers is not None
+    assert ("CC" in properties.headers) != is_older(channel)
+    assert [death["routing-keys"] for death in properties.headers["x-death"]] == [["r"], ["q", "red"]]
+
+
+@pytest.mark.parametrize(
+    ("copies", "hidden", "told"),
+    [(["b"], ["q"], ["b", "q"]), (["b", "q"], ["b"], ["q", "q", "b"]), (["b"], ["c", "d"], ["q", "b"])],
+)
+def test_a_death_does_not_tell_hidden_keys(
+    channel: Channel, copies: list[str], hidden: list[str], told: list[str]
+) -> None:
+    channel.queue_declare("q", arguments=DEAD)
+    channel.queue_bind("q", "amq.fanout")
+    headers = {"CC": copies, "BCC": hidden}
+    channel.basic_publish("amq.fanout", "q", b"x", BasicProperties(headers=headers))
+    reject(channel)
+    _, properties, _ = fetched(channel)
+    assert properties.headers is not None
+    assert properties.headers["x-death"][0]["routing-keys"] == (["q", *copies] if is_older(channel) else told)
+
+
+def test_a_headers_exchange_sees_no_history_that_the_broker_keeps_apart(channel: Channel) -> None:
+    channel.queue_declare("q", arguments={"x-dead-letter-exchange": "amq.headers"})
+    channel.queue_bind("dead", "amq.headers", arguments={"x-match": "all-with-x", "x-death": None})
+    for headers in (None, {"x-death": "mine"}):
+        channel.basic_publish("", "q", b"x", BasicProperties(headers=headers))
+        reject(channel)
+    assert channel.queue_declare("dead", passive=True).method.message_count == (2 if is_older(channel) else 1)
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+def test_a_letter_in_a_stream_has_its_expiration_back(kind: str) -> None:
+    channel = Broker().connect().channel()
+    channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream"})
+    channel.queue_declare("r", arguments={**DEAD, "x-dead-letter-routing-key": "s"})
+    arguments = {"x-queue-type": kind, **DEAD, "x-dead-letter-routing-key": "r"}
+    channel.queue_declare("q", durable=True, arguments=arguments)
+    channel.basic_publish("", "q", b"x", BasicProperties(expiration="050"))
+    channel.connection.broker.clock.advance(1)
+    reject(channel, "r")
+    channel.basic_qos(prefetch_count=1)
+    seen: list[BasicProperties] = []
+    channel.basic_consume(
+        "s",
+        lambda _channel, _method, properties, _body: seen.append(properties),
+        arguments={"x-stream-offset": "first"},
+    )
+    channel.connection.broker.run()
+    assert [properties.expiration for properties in seen] == ["50"]
