@@ -251,6 +251,17 @@ def test_letters_outlive_the_server_and_go_out_in_order_when_it_is_back(
     assert broker.clock.now == 1
 
 
+def test_nothing_is_tried_while_the_server_is_down(broker: Broker, channel: Channel) -> None:
+    declare(channel)
+    kill(channel, b"m")
+    channel.queue_declare("dead", durable=True)
+    with broker.tracing() as trace:
+        broker.restart(downtime=2 * RETRY_S)
+    kinds = [type(event) for event in trace]
+    assert kinds.index(events.Started) < kinds.index(events.DeadLettered)
+    assert held_in(broker.connect().channel()) == [b"m"]
+
+
 def test_after_a_restart_nobody_remembers_who_has_a_letter(broker: Broker, channel: Channel) -> None:
     channel.exchange_declare("dx", "fanout", durable=True)
     declare(channel, **{"x-dead-letter-exchange": "dx"})
@@ -286,6 +297,26 @@ def test_a_change_of_policy_has_letters_tried_at_once(broker: Broker, channel: C
     channel.queue_declare("dead")
     policy(broker)
     assert held_in(channel) == [b"m"]
+
+
+def test_a_letter_that_got_a_key_of_its_own_at_a_later_try_has_no_copies(
+    broker: Broker, channel: Channel
+) -> None:
+    declare(channel, key=None)
+    channel.queue_declare("dead")
+    channel.queue_declare("r", arguments={"x-dead-letter-exchange": "amq.direct"})
+    channel.queue_declare("copy")
+    for name, key in (("dead", "r"), ("copy", "c")):
+        channel.queue_bind(name, "amq.direct", key)
+    channel.queue_bind("q", "amq.fanout")
+    properties = BasicProperties(headers={"CC": ["c"]})
+    channel.basic_publish("amq.fanout", "nowhere", b"m", properties)
+    for name in ("q", "r"):
+        method, _, _ = channel.basic_get(name)
+        assert method is not None
+        channel.basic_reject(method.delivery_tag, requeue=False)
+        broker.set_policy("p", "^q$", {"dead-letter-routing-key": "r"})
+    assert (held_in(channel), held_in(channel, "copy")) == ([b"m"], [])
 
 
 @pytest.mark.parametrize(
