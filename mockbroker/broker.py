@@ -330,7 +330,7 @@ class Broker:
         name: str,
         pattern: str,
         definition: dict[str, Any],
-        priority: int = 0,
+        priority: float = 0,
         apply_to: str = "all",
         *,
         vhost: str = "/",

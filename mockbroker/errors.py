@@ -7,6 +7,7 @@
     |   |-- SoftError            closes the channel
     |   `-- HardError            closes the connection
     |-- PolicyError              a policy or definition that is not accepted (management API: 400)
+    |   `-- UnreadablePolicyError  one that makes a server's request fail (management API: 500)
     |-- ReentrancyError          something that lets time pass, called inside a callback
     |-- WouldBlockForever        a wait that nothing can ever end
     |-- LivelockError            callbacks that keep one instant going for ever
@@ -109,6 +110,11 @@ class PolicyError(MockbrokerError):
     def __init__(self, reason: str | list[str]) -> None:
         self.reason = reason
         super().__init__(reason)
+
+
+class UnreadablePolicyError(PolicyError):
+    """A policy with a value of a kind that RabbitMQ does not expect: the management API fails (500) and says
+    nothing, so the words are mockbroker's."""
 
 
 class ReentrancyError(CaughtAsPikas):

@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+_LIMITS = (
+    "delivery-limit",
+    "expires",
+    "max-in-memory-bytes",
+    "max-in-memory-length",
+    "max-length",
+    "max-length-bytes",
+    "message-ttl",
+)
+"""What operators may limit by their policies."""
+
+
 class Rules:
     """The rules of one RabbitMQ version. Instances cannot be changed; `RULES` has one for each version."""
 
@@ -35,6 +47,8 @@ class Rules:
     # access
     names_refused_permission: bool
     unknown_policy_keys: tuple[str, ...]
+    operator_policy_keys: tuple[str, ...]
+    master_locators_are_checked_apart: bool
     queues_have_consumer_timeout: bool
     policy_targets: tuple[str, ...]
     policy_targets_text: str
@@ -97,7 +111,9 @@ class _RabbitMQ310(Rules):
     preferred_protocol = bytes((0, 0, 9, 1))
     max_message_bytes = 134_217_728
     names_refused_permission = False
-    unknown_policy_keys = ("consumer-timeout",)
+    unknown_policy_keys = ("consumer-timeout", "stream-filter-size-bytes", "target-group-size")
+    operator_policy_keys = _LIMITS
+    master_locators_are_checked_apart = True
     queues_have_consumer_timeout = False
     policy_targets = ("all", "queues", "exchanges")
     policy_targets_text = "'queues', 'exchanges' or 'all'"
@@ -158,6 +174,14 @@ class _RabbitMQ40(Rules):
     max_message_bytes = 16_777_216
     names_refused_permission = True
     unknown_policy_keys = ()
+    operator_policy_keys = (
+        *_LIMITS,
+        "overflow",
+        "queue-master-locator",
+        "queue-version",
+        "target-group-size",
+    )
+    master_locators_are_checked_apart = False
     queues_have_consumer_timeout = True
     policy_targets = ("all", "queues", "exchanges", "classic_queues", "quorum_queues", "streams")
     policy_targets_text = (

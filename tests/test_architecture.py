@@ -27,6 +27,7 @@ FLOORS = {
     "core": {
         "core.refusals",
         "core.arguments",
+        "core.patterns",
         "core.replies",
         "core.sinks",
         "core.access",
@@ -64,8 +65,8 @@ BESIDE: dict[str, set[str]] = {
     "events": {"values"},
     "trace": {"events"},
     "core.arguments": {"core.refusals"},
-    "core.access": {"core.refusals", "core.arguments"},
-    "core.policies": {"core.refusals", "core.arguments"},
+    "core.access": {"core.refusals", "core.arguments", "core.patterns"},
+    "core.policies": {"core.refusals", "core.arguments", "core.patterns"},
     "core.storage": {"core.refusals", "core.arguments"},
     "core.dispatch": _SPEECH,
     "core.exchanges": _SPEECH,

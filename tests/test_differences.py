@@ -261,6 +261,12 @@ def test_patterns_are_pythons(broker: Broker) -> None:
         broker.set_permissions("u", r"\Qa.b\E")
 
 
+def test_faults_in_patterns_are_pythons(broker: Broker) -> None:
+    with pytest.raises(PolicyError, match="bad character range z-a"):
+        broker.set_policy("p", "[z-a]", {"max-length": 1})
+    broker.set_policy("p", "x{99999}", {"max-length": 1})
+
+
 @pytest.mark.parametrize("rules", list(RULES))
 @pytest.mark.parametrize("definition", [{"ha-mode": "all"}, {"federation-upstream-set": "all"}], ids=str)
 def test_policies_for_what_is_left_out_are_refused(rules: str, definition: dict[str, str]) -> None:

@@ -26,9 +26,18 @@ from mockbroker.admin.definitions import (
     vhost_row,
     words,
 )
-from mockbroker.admin.http_requests import NODE_NAME, Page, Request, Route, Row, bad_request, not_found
+from mockbroker.admin.http_requests import (
+    NODE_NAME,
+    HttpError,
+    Page,
+    Request,
+    Route,
+    Row,
+    bad_request,
+    not_found,
+)
 from mockbroker.core.limits import check_user_limit
-from mockbroker.errors import PolicyError
+from mockbroker.errors import PolicyError, UnreadablePolicyError
 
 if TYPE_CHECKING:
     from mockbroker.core.access import User
@@ -335,7 +344,7 @@ def show_policy(request: Request, vhost: str, name: str) -> Row:
 
 
 def put_policy(request: Request, vhost: str, name: str) -> Any:
-    """Set a policy."""
+    """Set a policy. Raises HttpError 400, and 500 without a word for what a real server fails on."""
     body = request.body("pattern", "definition")
     is_new = name not in _book(request, request.vhost(vhost))
     try:
@@ -348,6 +357,8 @@ def put_policy(request: Request, vhost: str, name: str) -> Any:
             body.get("apply-to", "all"),
             operator=_is_operator(request),
         )
+    except UnreadablePolicyError:
+        raise HttpError(500, "", None) from None
     except PolicyError as error:
         reason = str(error.reason)
         # The real API escapes what this page shows, but not what that of operator policies does.

@@ -37,8 +37,10 @@ def check_pattern(what: str, pattern: str) -> str:
     if pattern != ALL:
         import re  # noqa: PLC0415 - most nodes have no other pattern than '.*'
 
+        from mockbroker.core.patterns import compiled  # noqa: PLC0415 - the same
+
         try:
-            re.compile(pattern)
+            compiled(pattern)
         except (re.error, TypeError) as fault:
             raise ValueError(
                 f"permission {what} must be a regular expression, not {pattern!r}: {fault}"
@@ -57,9 +59,9 @@ def covers(pattern: str, name: str) -> bool:
         return True
     if not pattern:
         return name == ""
-    import re  # noqa: PLC0415 - most nodes have no other pattern than '.*'
+    from mockbroker.core.patterns import compiled  # noqa: PLC0415 - most nodes have no other than '.*'
 
-    return re.search(pattern, name) is not None
+    return compiled(pattern).search(name) is not None
 
 
 class User:

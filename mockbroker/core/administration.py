@@ -164,7 +164,7 @@ class Administration:
         name: str,
         pattern: str,
         definition: dict[str, Any],
-        priority: int = 0,
+        priority: float = 0,
         apply_to: str = "all",
         *,
         operator: bool = False,

@@ -56,6 +56,12 @@ _LONGEST_MS = 315_360_000_000
 ``publish/expiration-huge`` and ``declare/value-ttl-above-32``; the exact bound was asked of the
 servers."""
 
+LARGEST_SEGMENT_BYTES = 3_000_000_000
+"""The largest size of a stream's segment. Source: recorded scenarios ``declare/value-segment-size-too-large``
+and ``policies/segment-size``."""
+LEADER_LOCATORS = ("client-local", "random", "least-leaders", "balanced")
+MASTER_LOCATORS = ("min-masters", "client-local", "random")
+
 _OVERFLOWS = ("drop-head", "reject-publish", "reject-publish-dlx")
 _AGE_UNITS = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -178,9 +184,7 @@ _QUEUE_CHECKS: dict[str, Callable[[Any], object]] = {
     SEGMENT_SIZE: _check_not_negative,
     FILTER_SIZE: _check_not_negative,
     CLUSTER_SIZE: _check_group_size,
-    LEADER_LOCATOR: _one_of(
-        ("client-local", "random", "least-leaders", "balanced"), "invalid_queue_locator_arg"
-    ),
+    LEADER_LOCATOR: _one_of(LEADER_LOCATORS, "invalid_queue_locator_arg"),
 }
 """Argument -> check, in the order in which RabbitMQ applies them; the same arguments are compared on
 redeclaring."""
@@ -397,6 +401,5 @@ def expiration_ms(text: str) -> int:
 
 def check_master_locator(arguments: dict[str, Any]) -> None:
     """Refuse an unknown x-queue-master-locator as RabbitMQ 3.10 does: HardError 541."""
-    locators = ("min-masters", "client-local", "random")
-    if MASTER_LOCATOR in arguments and arguments[MASTER_LOCATOR] not in locators:
+    if MASTER_LOCATOR in arguments and arguments[MASTER_LOCATOR] not in MASTER_LOCATORS:
         raise refusals.internal_error()

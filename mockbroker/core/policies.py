@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import re
 
+from mockbroker.core import arguments as args
+from mockbroker.core.patterns import compiled, fault_of
 from mockbroker.core.refusals import term
-from mockbroker.errors import PolicyError
+from mockbroker.errors import HardError, PolicyError, UnreadablePolicyError
+from mockbroker.values import is_integer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
     from mockbroker.rules import Rules
@@ -31,26 +34,24 @@ class Policy:
         name: str,
         pattern: str,
         definition: dict[str, Any],
-        priority: int,
+        priority: float,
         apply_to: str,
         *,
         rules: Rules,
         operator: bool,
     ) -> None:
+        faults = [
+            *_faults_of_definition(definition, rules, operator=operator),
+            *_faults_of_target(apply_to, rules),
+            *_faults_of_pattern(pattern),
+            *_faults_of_priority(priority),
+        ]
+        if faults:
+            raise PolicyError("\n".join(("Validation failed\n", *faults, "")))
         self.name = name
         self.pattern = pattern
-        self._regex = _compiled(pattern)
-        _check_definition(definition, rules, operator=operator)
+        self._regex = compiled(pattern)
         self.definition = dict(definition)
-        if apply_to not in rules.policy_targets:
-            wanted = rules.policy_targets_text
-            raise PolicyError(
-                f"Validation failed\n\napply-to '{apply_to}' unrecognised; should be {wanted}\n"
-            )
-        if not isinstance(priority, int) or isinstance(priority, bool):
-            raise PolicyError(
-                f"Validation failed\n\npriority should be a number, actually was {term(priority)}\n"
-            )
         self.priority = priority
         self.apply_to = apply_to
 
@@ -80,11 +81,13 @@ def best_match(policies: Iterable[Policy], kind: str, queue_type: str, name: str
     return max(matching, key=lambda policy: policy.priority) if matching else None
 
 
-# -- validation, with the management API's texts
+# -- validation, with the management API's texts; what makes a server's request fail is unreadable
 
 
-def _whole(least: int) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _whole(least: int | None = 0, most: int | None = None) -> Callable[[Any], bool]:
+    return lambda value: (
+        is_integer(value) and (least is None or value >= least) and (most is None or value <= most)
+    )
 
 
 def _text(value: Any) -> bool:
@@ -95,79 +98,106 @@ def _word(*words: str) -> Callable[[Any], bool]:
     return lambda value: value in words
 
 
+def _age(value: Any) -> bool:
+    try:
+        return args.parse_age_s(value if isinstance(value, str) else "") is not None
+    except HardError:
+        raise UnreadablePolicyError(f"max-age must begin with a digit, as '7D' does, not {value!r}") from None
+
+
 _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "alternate-exchange": (_text, "alternate exchange name"),
-    "consumer-timeout": (_whole(0), "consumer timeout"),
+    "consumer-timeout": (_whole(), "consumer timeout"),
     "dead-letter-exchange": (_text, "dead letter exchange name"),
     "dead-letter-routing-key": (_text, "dead letter routing key"),
     "dead-letter-strategy": (_word("at-most-once", "at-least-once"), "dead letter strategy"),
-    "delivery-limit": (_whole(0), "delivery limit"),
+    "delivery-limit": (_whole(), "delivery limit"),
     "expires": (_whole(1), "queue expiry"),
-    "max-age": (_text, "max age"),
-    "max-in-memory-bytes": (_whole(0), "maximum memory in bytes"),
-    "max-in-memory-length": (_whole(0), "maximum memory in bytes"),
-    "max-length": (_whole(0), "maximum length"),
-    "max-length-bytes": (_whole(0), "maximum length in bytes"),
-    "message-ttl": (_whole(0), "message TTL"),
+    "initial-cluster-size": (_whole(), "cluster size"),
+    "max-age": (_age, "max age"),
+    "max-in-memory-bytes": (_whole(), "maximum memory in bytes"),
+    "max-in-memory-length": (_whole(), "maximum memory in bytes"),
+    "max-length": (_whole(), "maximum length"),
+    "max-length-bytes": (_whole(), "maximum length in bytes"),
+    "message-ttl": (_whole(), "message TTL"),
     "overflow": (_word("drop-head", "reject-publish", "reject-publish-dlx"), "overflow value"),
-    "queue-leader-locator": (_text, "queue leader locator value"),
-    "queue-master-locator": (_text, "queue master locator"),
+    "queue-leader-locator": (_word(*args.LEADER_LOCATORS), "queue leader locator value"),
+    "queue-master-locator": (_word(*args.MASTER_LOCATORS), "master locator"),
     "queue-mode": (_word("default", "lazy"), "queue-mode value"),
-    "queue-version": (_word(1, 2), "queue version"),  # type: ignore[arg-type]  # the one word that is a number
-    "stream-max-segment-size-bytes": (_whole(0), "segment size"),
+    "queue-version": (_whole(1, 2), "queue-version value"),
+    "stream-filter-size-bytes": (_whole(16, 255), "filter size. Valid range is 16-255"),
+    "stream-max-segment-size-bytes": (_whole(0, args.LARGEST_SEGMENT_BYTES), "segment size"),
+    "target-group-size": (_whole(1), "qq target count value"),
 }
+"""Key -> whether a value is one, and what a wrong one is called. In the order of their names, as RabbitMQ
+looks at them."""
 
 
-_OPERATOR_KEYS = (
-    "delivery-limit",
-    "expires",
-    "max-in-memory-bytes",
-    "max-in-memory-length",
-    "max-length",
-    "max-length-bytes",
-    "message-ttl",
-)
-"""What an operator policy may define: limits."""
-
-
-def _check_definition(definition: Any, rules: Rules, *, operator: bool) -> None:
-    """Refuse unknown keys and values that a key cannot have: `PolicyError` with the management API's text."""
-    if not isinstance(definition, dict) or not definition:
-        raise PolicyError("Validation failed\n\nno policy provided\n")
-    known = _OPERATOR_KEYS if operator else tuple(_CHECKS)
-    unknown = [
-        (key, value)
-        for key, value in definition.items()
-        if key not in known or key in rules.unknown_policy_keys
-    ]
+def _faults_of_definition(definition: Any, rules: Rules, *, operator: bool) -> Iterator[str]:
+    """The first wrong value; where there is none, all keys that are not known."""
+    if not isinstance(definition, dict):
+        raise UnreadablePolicyError(f"the definition must be an object, not {definition!r}")
+    if not definition:
+        yield "no policy provided"
+        return
+    known = rules.operator_policy_keys if operator else _CHECKS.keys() - set(rules.unknown_policy_keys)
+    for key in _in_order(known, rules):
+        if key in definition:
+            text = _fault_of_value(key, definition[key], rules)
+            if text is not None:
+                yield text
+                return
+    unknown = [(key, definition[key]) for key in sorted(definition, key=str) if key not in known]
     if unknown:
         shown = ",".join(f"{{{term(key)},{term(value)}}}" for key, value in unknown)
-        raise PolicyError(f"Validation failed\n\n[{shown}] are not recognised policy settings\n")
-    for key, value in definition.items():
-        is_valid, what = _CHECKS[key]
-        if not is_valid(value):
-            raise PolicyError(f"Validation failed\n\n{term(value)} is not a valid {what}\n")
+        yield f"[{shown}] are not recognised policy settings"
 
 
-_REGEX_FAULTS = {
-    "unterminated character set": "missing terminating ] for character class",
-    "missing ), unterminated subpattern": "missing )",
-    "unbalanced parenthesis": "unmatched parentheses",
-    "nothing to repeat": "nothing to repeat",
-    "multiple repeat": "nothing to repeat",
-}
-"""Python's words for a fault in a pattern -> PCRE's, which the server shows."""
+_MASTER_LOCATOR = "queue-master-locator"
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
+def _in_order(keys: Iterable[str], rules: Rules) -> list[str]:
+    is_apart = rules.master_locators_are_checked_apart
+    return sorted(keys, key=lambda key: (not (is_apart and key == _MASTER_LOCATOR), key))
+
+
+def _fault_of_value(key: str, value: Any, rules: Rules) -> str | None:
+    is_valid, what = _CHECKS[key]
+    if key == "delivery-limit" and rules.quorum_negative_delivery_limit_is_none:
+        is_valid = _whole(None)
+    if is_valid(value):
+        return None
+    if key == _MASTER_LOCATOR and rules.master_locators_are_checked_apart:
+        return f"{term(value)} invalid queue-master-locator value"
+    return f"{term(value)} is not a valid {what}"
+
+
+def _faults_of_target(apply_to: Any, rules: Rules) -> Iterator[str]:
+    if apply_to is None:
+        apply_to = "null"
+    elif isinstance(apply_to, list) and not apply_to:
+        apply_to = ""
+    if not isinstance(apply_to, str):
+        raise UnreadablePolicyError(f"apply-to must be a text, not {apply_to!r}")
+    if apply_to not in rules.policy_targets:
+        yield f"apply-to '{apply_to}' unrecognised; should be {rules.policy_targets_text}"
+
+
+def _faults_of_pattern(pattern: Any) -> Iterator[str]:
+    if not isinstance(pattern, str):
+        yield f"pattern should be a binary but was {term(pattern)}"
+        return
     try:
-        return re.compile(pattern)
+        compiled(pattern)
     except re.error as fault:
-        reason = _REGEX_FAULTS.get(fault.msg, fault.msg)
-        unclosed = fault.msg in ("unterminated character set", "missing ), unterminated subpattern")
-        position = len(pattern) if unclosed else fault.pos
+        words, position = fault_of(pattern, fault)
         head = "pattern should be regular expression but is invalid: "
-        term = f'{{"{reason}",{position}}}'
-        if len(head) + len(term) > 80:  # Erlang breaks a term that does not fit the line
-            term = f'{{"{reason}",\n{" " * (len(head) + 1)}{position}}}'
-        raise PolicyError(f"Validation failed\n\n{head}{term}\n") from None
+        shown = f'{{"{words}",{position}}}'
+        if len(head) + len(shown) >= 79:  # Erlang breaks a term that does not fit the line
+            shown = f'{{"{words}",\n{" " * (len(head) + 1)}{position}}}'
+        yield head + shown
+
+
+def _faults_of_priority(priority: Any) -> Iterator[str]:
+    if isinstance(priority, bool) or not isinstance(priority, int | float):
+        yield f"priority should be a number, actually was {term(priority)}"

@@ -250,6 +250,7 @@ def test_policies(api, kind):
     assert api("GET", f"{kind}/%2F/p") == (200, {"vhost": "/", "name": "p", **policy})
     assert api("PUT", f"{kind}/%2F/p2", {"definition": {}}) == bad_request("[{key_missing,pattern}]")
     assert api("PUT", f"{kind}/%2F/p2", policy | {"definition": {"nope": 1}})[0] == 400
+    assert api("PUT", f"{kind}/%2F/p2", policy | {"definition": []}) == (500, None)
     assert api("DELETE", f"{kind}/%2F/p") == (204, None)
     assert api("DELETE", f"{kind}/%2F/p") == (404, NOT_FOUND)
 

@@ -20,7 +20,7 @@ from mockbroker.amqp.methods import METHODS
 from mockbroker.clock import SimClock
 from mockbroker.core.access import Permissions
 from mockbroker.core.node import Node
-from mockbroker.errors import AMQPError, HardError, PolicyError
+from mockbroker.errors import AMQPError, HardError, PolicyError, UnreadablePolicyError
 from mockbroker.rules import RULES
 
 from .transcript import (
@@ -235,6 +235,8 @@ class Replay:
     def _administer(self, change: Callable[..., object], *args: Any, **options: Any) -> None:
         try:
             change(*args, **options)
+        except UnreadablePolicyError:
+            self._note("api", "refused", status=500, reason=None)
         except PolicyError as error:
             reason = error.reason
             if change == self.node.set_policy and not options.get("operator"):

@@ -102,7 +102,14 @@ def test_a_lease_may_come_and_go(broker: Broker, channel: Channel) -> None:
         ({"definition": {"expires": 0}}, "queue expiry"),
         ({"definition": {"overflow": "explode"}}, "overflow"),
         ({"definition": {"imaginary": 1}}, "imaginary"),
+        ({"definition": {"queue-version": True}}, "queue-version value"),
+        ({"definition": {"max-age": "5ss"}}, "max age"),
+        ({"definition": {"max-age": "soon"}}, "must begin with a digit"),
+        ({"definition": {"zzz": 1, "max-length": -1, "message-ttl": -1}}, "-1 is not a valid maximum length"),
         ({"definition": {}}, "no policy provided"),
+        ({"definition": []}, "must be an object"),
+        ({"apply_to": 5}, "must be a text"),
+        ({"pattern": 5}, "should be a binary but was 5"),
         ({"pattern": "["}, "regular expression"),
         ({"priority": "high"}, "priority"),
         ({"apply_to": "nothing"}, "apply-to"),
@@ -116,3 +123,37 @@ def test_what_is_not_valid_is_named_and_changes_nothing(
     with pytest.raises(PolicyError, match=text):
         broker.set_policy(**{**valid, "definition": {"max-length": 3}, **changes})
     assert length(channel) == 1
+
+
+def test_the_faults_of_all_fields_are_listed(broker: Broker) -> None:
+    with pytest.raises(PolicyError) as refused:
+        broker.set_policy("p", "(", {"a": 1}, priority="x", apply_to="y")  # type: ignore[arg-type]
+    heads = [line.split(" ")[0] for line in str(refused.value.reason).split("\n")[2:-1]]
+    assert heads == ['[{<<"a">>,1}]', "apply-to", "pattern", "priority"]
+
+
+def test_an_operators_overflow_wins_over_the_policys_and_not_over_the_argument(
+    broker: Broker, channel: Channel
+) -> None:
+    channel.queue_declare("q2", arguments={"x-overflow": "drop-head"})
+    broker.set_policy("p", "q", {"max-length": 1, "overflow": "drop-head"})
+    broker.set_policy("o", "q", {"overflow": "reject-publish"}, operator=True)
+    for queue in ("q1", "q2"):
+        channel.basic_publish("", queue, b"1")
+        channel.basic_publish("", queue, b"2")
+    assert [channel.basic_get(queue)[2] for queue in ("q1", "q2")] == [b"1", b"2"]
+    old = Broker(rules="rabbitmq-3.10")
+    with pytest.raises(PolicyError, match="not recognised"):
+        old.set_policy("o", "q", {"overflow": "reject-publish"}, operator=True)
+
+
+def test_only_where_a_negative_delivery_limit_is_none_may_a_policy_say_it(broker: Broker) -> None:
+    broker.set_policy("p", "q", {"delivery-limit": -1})
+    with pytest.raises(PolicyError, match="delivery limit"):
+        Broker(rules="rabbitmq-3.10").set_policy("p", "q", {"delivery-limit": -1})
+
+
+def test_a_priority_may_have_a_fraction(broker: Broker, channel: Channel) -> None:
+    broker.set_policy("low", "q", {"max-length": 1}, priority=1)
+    broker.set_policy("high", "q", {"max-length": 2}, priority=1.5)
+    assert length(channel) == 2

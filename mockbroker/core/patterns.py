@@ -1,0 +1,86 @@
+"""Regular expressions over names: what policies and permissions match with.
+
+Owns: what of PCRE's syntax Python writes otherwise, and PCRE's words for the usual faults.
+Refuses to know: whose pattern it is. RabbitMQ matches with PCRE; what of it is not known here stands in
+``docs/differences.md``.
+
+Read next: ``core/policies.py``, ``core/access.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@lru_cache(maxsize=256)
+def compiled(pattern: str) -> re.Pattern[str]:
+    r"""Compile a pattern; named groups may be written as PCRE writes them. Raises `re.error`.
+
+    >>> bool(compiled(r"^q(?<n>a)\k<n>$").search("qaa"))
+    True
+    """
+    try:
+        return re.compile(pattern)
+    except re.error as fault:
+        try:
+            return re.compile(_NAMED.sub(_in_python, pattern))
+        except re.error:
+            raise fault from None
+
+
+_NAMED = re.compile(
+    r"""
+    \\k(?:<(?P<k1>\w+)>|\{(?P<k2>\w+)\}|'(?P<k3>\w+)')   # a reference by name
+    | \(\?(?:<(?P<g1>[^\W\d]\w*)>|'(?P<g2>[^\W\d]\w*)')  # the beginning of a group with a name
+    | \\. | \[\^?\]?(?:\\.|[^\]\\])*\]                   # what is escaped, or in a character class
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def _in_python(match: re.Match[str]) -> str:
+    name = match["g1"] or match["g2"]
+    if name:
+        return f"(?P<{name}>"
+    name = match["k1"] or match["k2"] or match["k3"]
+    return f"(?P={name})" if name else match[0]
+
+
+def _end(pattern: str, _: int) -> int:
+    return len(pattern)
+
+
+def _there(_: str, position: int) -> int:
+    return position
+
+
+def _end_of_count(pattern: str, position: int) -> int:
+    """Where a repetition such as ``{2,3}`` closes; other ones are one character long."""
+    return position if pattern[position] in "*+?" else pattern.index("}", position)
+
+
+_FAULTS: dict[str, tuple[str, Callable[[str, int], int]]] = {
+    "unterminated character set": ("missing terminating ] for character class", _end),
+    "missing ), unterminated subpattern": ("missing )", _end),
+    "missing ), unterminated comment": ("missing ) after comment", _end),
+    "bad escape (end of pattern)": (r"\\ at end of pattern", _end),
+    "unbalanced parenthesis": ("unmatched parentheses", _there),
+    "nothing to repeat": ("nothing to repeat", _end_of_count),
+    "multiple repeat": ("nothing to repeat", _end_of_count),
+    "min repeat greater than max repeat": ("numbers out of order in {} quantifier", _end_of_count),
+}
+"""Python's words for a fault -> PCRE's, as Erlang prints them in quotes, and where PCRE finds it."""
+
+
+def fault_of(pattern: str, fault: re.error) -> tuple[str, int]:
+    """Return the words for a fault in a pattern and its position: PCRE's for usual ones, else Python's."""
+    position = fault.pos or 0
+    if fault.msg not in _FAULTS:
+        return fault.msg, position
+    words, place = _FAULTS[fault.msg]
+    return words, place(pattern, position)
