@@ -57,12 +57,13 @@ class Rules:
     # exchanges
     exchange_types: tuple[str, ...]
     unknown_exchange_type_closes_connection: bool
+    equal_numbers_are_one: bool
+    headers_count_milliseconds: bool
     hashes_headers_with_type: bool
     says_that_history_has_no_queue: bool
     # texts
     bytes_are_shown_as_latin1: bool
     frames_are_quoted_in_unicode: bool
-    headers_numbers_are_one: bool
     # queues
     arguments_of_every_queue_type: tuple[str, ...]
     vhosts_have_default_queue_type: bool
@@ -119,7 +120,8 @@ class _RabbitMQ310(Rules):
     policy_targets_text = "'queues', 'exchanges' or 'all'"
     channel_limit_names_node = False
     topic_permissions_cover_copies = False
-    headers_numbers_are_one = True
+    equal_numbers_are_one = True
+    headers_count_milliseconds = False
     arguments_of_every_queue_type = ()
     vhosts_have_default_queue_type = False
     odd_delivery_mode_is_refused = True
@@ -189,7 +191,8 @@ class _RabbitMQ40(Rules):
     )
     channel_limit_names_node = True
     topic_permissions_cover_copies = True
-    headers_numbers_are_one = False
+    equal_numbers_are_one = False
+    headers_count_milliseconds = True
     arguments_of_every_queue_type = ("x-queue-leader-locator",)
     vhosts_have_default_queue_type = True
     odd_delivery_mode_is_refused = False

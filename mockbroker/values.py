@@ -7,7 +7,7 @@ Plain Python values stand for the common types: ``bool`` t, ``str`` S, ``int`` I
 d, ``None`` V, ``list`` A, ``dict`` F. The classes below stand for the others; each is a subclass of the plain
 type, so that code that only wants a number or some bytes need not care.
 
-Read next: ``message.py``, ``core/arguments.py``.
+Read next: ``message.py``, ``terms.py``, ``core/arguments.py``.
 """
 
 from __future__ import annotations
@@ -117,36 +117,3 @@ def type_name(value: Any) -> str:
 def is_integer(value: Any) -> bool:
     """Say whether a table value has one of AMQP's integer types (a bool and a timestamp have not)."""
     return type(value) in _INTEGERS
-
-
-def canonical(value: Any, *, numbers_are_one: bool = False) -> Any:
-    """Return a table value in a form in which equal means: RabbitMQ takes the two for the same.
-
-    Integers compare by value whatever their type, and a byte array equals a string of the same bytes. An
-    integer never equals a floating-point number unless `numbers_are_one`. Source: recorded scenarios
-    ``exchanges/headers-types-*``.
-
-    >>> canonical(Int8(5)) == canonical(5), canonical("a") == canonical(b"a"), canonical(1) == canonical(1.0)
-    (True, True, False)
-    """
-    if isinstance(value, bool):
-        return ("bool", value)
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, float):
-        return float(value) if numbers_are_one else ("float", float(value))
-    if isinstance(value, bytes):
-        return bytes(value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, dict):
-        items = ((key, canonical(item, numbers_are_one=numbers_are_one)) for key, item in value.items())
-        return ("table", tuple(sorted(items, key=repr)))
-    if isinstance(value, list | tuple):
-        return ("array", tuple(canonical(item, numbers_are_one=numbers_are_one) for item in value))
-    return ("void",)
-
-
-def canonical_text(table: Table) -> str:
-    """Return the canonical form of a table as a text: equal for equal tables, and fit to sort by."""
-    return repr(canonical(table)[1]) if table else ""

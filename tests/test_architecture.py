@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "mockbroker"
 
 FLOORS = {
-    "ground": {"clock", "values", "message", "errors", "rules", "events", "trace"},
+    "ground": {"clock", "values", "terms", "message", "errors", "rules", "events", "trace"},
     "core": {
         "core.refusals",
         "core.arguments",
@@ -60,6 +60,7 @@ _SPEECH = {"core.refusals", "core.arguments", "core.replies", "core.sinks"}
 # Rooms of one floor: who may import whom. Exchanges and queues do not know each other; the vhost knows both.
 BESIDE: dict[str, set[str]] = {
     "clock": {"errors"},
+    "terms": {"values"},
     "message": {"values"},
     "errors": {"values"},
     "events": {"values"},

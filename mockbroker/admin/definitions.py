@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from mockbroker.admin import columns, listings
 from mockbroker.errors import AMQPError, PolicyError
+from mockbroker.values import Int64
 
 if TYPE_CHECKING:
     from mockbroker.core.access import User
@@ -35,6 +36,15 @@ _SALT_BYTES = 4
 _QUEUE = ("name", "durable", "auto_delete", "arguments")
 _EXCHANGE = ("name", "type", "durable", "auto_delete", "internal", "arguments")
 _BINDING = ("source_name", "destination_name", "destination_kind", "routing_key", "arguments")
+
+
+def table(given: Any) -> Any:
+    """Return JSON as a table of AMQP: whole numbers are ``long``, as RabbitMQ makes them."""
+    if isinstance(given, dict):
+        return {key: table(value) for key, value in given.items()}
+    if isinstance(given, list):
+        return [table(value) for value in given]
+    return Int64(given) if type(given) is int else given
 
 
 def _queues(vhost: VHost) -> list[Row]:
@@ -374,7 +384,7 @@ def _load_exchange(vhost: VHost, row: Row) -> None:
             durable=bool(row.get("durable", False)),
             auto_delete=bool(row.get("auto_delete", False)),
             internal=bool(row.get("internal", False)),
-            arguments=row.get("arguments", {}),
+            arguments=table(row.get("arguments", {})),
         )
 
 
@@ -385,7 +395,7 @@ def _load_queue(vhost: VHost, row: Row) -> None:
             durable=bool(row.get("durable", False)),
             exclusive_to=None,
             auto_delete=bool(row.get("auto_delete", False)),
-            arguments=row.get("arguments", {}),
+            arguments=table(row.get("arguments", {})),
         )
 
 
@@ -396,7 +406,7 @@ def _load_binding(vhost: VHost, row: Row) -> None:
         if row["destination_type"] == "queue"
         else vhost.exchange(row["destination"])
     )
-    vhost.bind(source, destination, row["routing_key"], row.get("arguments", {}))
+    vhost.bind(source, destination, row["routing_key"], table(row.get("arguments", {})))
 
 
 # In the order in which they build on one another.

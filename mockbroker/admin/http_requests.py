@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mockbroker.core.node import Node
 from mockbroker.errors import AMQPError, HardError
-from mockbroker.values import Int64
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -447,15 +446,6 @@ def with_columns(row: Row, query: dict[str, str]) -> Any:
             if last in source:
                 place[last] = source[last]
     return chosen or []
-
-
-def table(given: Any) -> Any:
-    """Return JSON as a table of AMQP: whole numbers are ``long``, as RabbitMQ's API makes them."""
-    if isinstance(given, dict):
-        return {key: table(value) for key, value in given.items()}
-    if isinstance(given, list):
-        return [table(value) for value in given]
-    return Int64(given) if type(given) is int else given
 
 
 def flag(body: Row, key: str) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import quote_plus
 
 from mockbroker.admin import columns, listings
 from mockbroker.admin.columns import EXCHANGE, choose
+from mockbroker.admin.definitions import table
 from mockbroker.admin.http_requests import (
     NODE_NAME,
     HttpError,
@@ -29,11 +30,10 @@ from mockbroker.admin.http_requests import (
     flag,
     not_found,
     refused_message,
-    table,
 )
 from mockbroker.errors import AMQPError, HardError, SoftError
 from mockbroker.message import PROPERTY_NAMES, GetOk
-from mockbroker.values import canonical_text
+from mockbroker.terms import table_identity
 
 if TYPE_CHECKING:
     from mockbroker.admin.columns import QueueState
@@ -487,7 +487,7 @@ def properties_key(routing_key: str, arguments: Row) -> str:
     )
     if not arguments:
         return name
-    digest = hashlib.md5(canonical_text(arguments).encode(), usedforsecurity=False).digest()
+    digest = hashlib.md5(repr(table_identity(arguments)).encode(), usedforsecurity=False).digest()
     return ("" if name == "~" else name) + "~" + base64.urlsafe_b64encode(digest[:4]).decode().rstrip("=")
 
 

@@ -14,7 +14,7 @@ Read next: ``columns.py``, ``ctl.py``, ``../core/node.py``.
 from __future__ import annotations
 
 from mockbroker.admin import columns as cells
-from mockbroker.values import canonical_text
+from mockbroker.terms import table_identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def list_bindings(node: Node, vhost: str = "/", columns: Sequence[str] = ()) -> 
             )
             for each in exchange.bindings
         ]
-    bindings.sort(key=lambda each: (*each[:4], canonical_text(each.arguments)))
+    bindings.sort(key=lambda each: (*each[:4], table_identity(each.arguments)))
     return [chosen.row(each) for each in bindings]
 
 

@@ -10,7 +10,8 @@ Read next: ``core/vhost.py``, ``core/queues/base.py``.
 from __future__ import annotations
 
 from mockbroker.core import refusals
-from mockbroker.values import LongString, Timestamp, canonical, is_integer, type_name
+from mockbroker.terms import comparable, term_of
+from mockbroker.values import LongString, Timestamp, is_integer, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -356,8 +357,8 @@ def check_same_arguments(
 
 
 def _same_value(old: Any, new: Any) -> bool:
-    """Whether two values are the same whatever their type: recorded ``declare/mismatch-type-of-argument``."""
-    return bool(canonical(old) == canonical(new))
+    """Whether two values are the same whatever their type: recorded ``declare/mismatch-not-by-type``."""
+    return bool(comparable(term_of(old), exactly=True) == comparable(term_of(new), exactly=True))
 
 
 def exchange_argument(

@@ -6,6 +6,7 @@ import pytest
 
 from mockbroker import Broker
 from mockbroker.admin import definitions
+from mockbroker.values import type_name
 
 HEAD = ["rabbit_version", "rabbitmq_version", "product_name", "product_version"]
 PARTS = ["parameters", "policies", "queues", "exchanges", "bindings"]
@@ -66,3 +67,12 @@ def test_nobody_keeps_a_right_in_a_deleted_virtual_host(rules: str) -> None:
     node.add_vhost("shop")
     exported = definitions.export(node)
     assert {row["vhost"] for row in exported["permissions"] + exported["topic_permissions"]} == {"/"}
+
+
+def test_whole_numbers_come_in_as_long() -> None:
+    node = Broker().node
+    binding = {"source": "amq.direct", "destination": "q", "destination_type": "queue", "routing_key": "k"}
+    rows = {"queues": [{"name": "q"}], "bindings": [{**binding, "arguments": {"a": 5}}]}
+    definitions.load(node, rows, "/")
+    (there,) = node.vhost("/").exchanges["amq.direct"].bindings
+    assert type_name(there.arguments["a"]) == "long"

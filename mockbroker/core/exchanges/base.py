@@ -9,7 +9,7 @@ Read next: ``core/exchanges/topic.py``, ``core/vhost.py``.
 
 from __future__ import annotations
 
-from mockbroker.values import canonical_text
+from mockbroker.terms import table_identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Message
+    from mockbroker.terms import Identity
 
     Destination: TypeAlias = "Queue | Exchange"
+    BindingIdentity: TypeAlias = "tuple[str, str, str, Identity]"
 
 ROUTES_KEPT = 10_000
 """How many routes an exchange remembers before it forgets them all: programs that never repeat a key stay
@@ -28,7 +30,10 @@ small."""
 
 
 class Binding:
-    """One binding. Two bindings are the same when source, destination, key and arguments are."""
+    """One binding. Two bindings are the same when source, destination, key and arguments are.
+
+    The type of an argument counts: 5 in 32 bits is another one than 5 in 64 bits.
+    """
 
     __slots__ = ("arguments", "destination", "routing_key", "source")
 
@@ -41,16 +46,18 @@ class Binding:
         self.arguments = arguments
 
     @property
-    def identity(self) -> tuple[str, str, str, str]:
+    def identity(self) -> BindingIdentity:
         """What tells bindings of one source apart, in a form that sorts."""
         destination = self.destination
-        return (destination.kind, destination.name, self.routing_key, canonical_text(self.arguments))
+        exactly = not self.source.vhost.node.rules.equal_numbers_are_one
+        arguments = table_identity(self.arguments, exactly=exactly)
+        return (destination.kind, destination.name, self.routing_key, arguments)
 
     def __repr__(self) -> str:
         return f"<Binding {self.source.name!r} -> {self.destination.name!r} key={self.routing_key!r}>"
 
 
-def by_binding(binding: Binding) -> tuple[bytes, str, bytes, str]:
+def by_binding(binding: Binding) -> tuple[bytes, str, bytes, Identity]:
     """The order in which RabbitMQ keeps the bindings of one exchange, as a key to sort by."""
     kind, name, routing_key, arguments = binding.identity
     return (routing_key.encode(), kind, name.encode(), arguments)
@@ -104,7 +111,7 @@ class Exchange:
         self.alternate: str | None = None
         """The alternate exchange in force, by argument or policy; `VHost` keeps it up to date."""
         self.routes: dict[str, tuple[Queue, ...]] = {}
-        self._bindings: dict[tuple[str, str, str, str], Binding] = {}
+        self._bindings: dict[BindingIdentity, Binding] = {}
 
     @property
     def routes_by_key(self) -> bool:

@@ -14,9 +14,10 @@ from itertools import accumulate
 
 from mockbroker.core import refusals
 from mockbroker.core.exchanges.base import Exchange, by_binding
-from mockbroker.core.exchanges.erlang import ERLANG_INTEGER, UNDEFINED, Atom, jump_consistent_hash, phash2
+from mockbroker.core.exchanges.erlang import ERLANG_INTEGER, jump_consistent_hash, phash2
 from mockbroker.errors import SoftError
-from mockbroker.values import Decimal, Timestamp, type_name
+from mockbroker.terms import UNDEFINED, term_of, typed
+from mockbroker.values import Timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mockbroker.core.exchanges.base import Binding, Destination
-    from mockbroker.core.exchanges.erlang import Term
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Message
 
@@ -107,12 +107,12 @@ class ConsistentHashExchange(Exchange):
             return phash2(UNDEFINED)
         value = headers[name]
         if self.vhost.node.rules.hashes_headers_with_type:
-            return phash2(_typed(value))
+            return phash2(typed(value))
         if isinstance(value, Timestamp):
             return value * 1000
         if isinstance(value, int) and not isinstance(value, bool):
             return value
-        term = _term(value)
+        term = term_of(value)
         if term == []:
             raise refusals.internal_error()
         return phash2(term[0] if isinstance(term, list) else term)
@@ -139,27 +139,3 @@ class ConsistentHashExchange(Exchange):
             assert destination in bound, f"{destination!r} has buckets of {self!r} and is not bound"
             assert weight > 0, f"{destination!r} has {weight} buckets of {self!r}"
         assert not self._ends or self._ends == list(accumulate(self._ring.values())), f"{self!r} counts wrong"
-
-
-def _typed(value: Any) -> Term:
-    """A table value with its type, as RabbitMQ 3.10 keeps it."""
-    return (Atom(type_name(value)), _term(value))
-
-
-def _term(value: Any) -> Term:
-    """A table value as an Erlang term; what is inside has its type."""
-    if value is None:
-        return UNDEFINED
-    if isinstance(value, bool):
-        return Atom("true" if value else "false")
-    if isinstance(value, str):
-        return value.encode()
-    if isinstance(value, Decimal):
-        return (value.scale, value.unscaled)
-    if isinstance(value, list):
-        return [_typed(item) for item in value]
-    if isinstance(value, dict):
-        return [(name.encode(), *_typed(item)) for name, item in value.items()]  # type: ignore[misc]  # a pair
-    if isinstance(value, int):
-        return int(value)
-    return value  # type: ignore[no-any-return]  # bytes or a float

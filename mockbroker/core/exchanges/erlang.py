@@ -3,11 +3,10 @@
 Owns: ``erlang:phash2/1``, the generator ``exs1024`` of Erlang's module ``rand``, and the jump consistent hash
 that draws from it. Refuses to know: messages and exchanges.
 
-An Erlang term is given as what Python has for it: `Atom`, ``bytes`` for a binary, ``int``, ``float``,
-``tuple``, and ``list`` for a proper list. Source: Erlang/OTP documentation: ``phash2`` is the same in every
-release; the values in ``tests/core/exchanges/test_erlang.py`` come from Erlang/OTP 25 and 27.
+Source: Erlang/OTP documentation: ``phash2`` is the same in every release; the values in
+``tests/core/exchanges/test_erlang.py`` come from Erlang/OTP 25 and 27.
 
-Read next: ``core/exchanges/consistent_hash.py``.
+Read next: ``terms.py``, ``core/exchanges/consistent_hash.py``.
 """
 
 from __future__ import annotations
@@ -15,11 +14,11 @@ from __future__ import annotations
 import re
 from struct import pack, unpack
 
+from mockbroker.terms import Atom
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    Term: TypeAlias = "Atom | bytes | int | float | tuple[Term, ...] | list[Term]"
+    from mockbroker.terms import Term
 
 ERLANG_INTEGER = re.compile(r"[+-]?[0-9]+")
 """What Erlang reads as an integer."""
@@ -39,19 +38,10 @@ _CHARACTERS = range(256)
 _BLOCK_BYTES = 12
 
 
-class Atom(str):
-    """An atom, called by its name. Only ASCII names are known here."""
-
-    __slots__ = ()
-
-
-UNDEFINED = Atom("undefined")
-
-
 def phash2(term: Term) -> int:
     """Return ``erlang:phash2(Term)``, a number below 2**27. Cost: proportional to the size of the term.
 
-    >>> phash2(b"a"), phash2(UNDEFINED), phash2((Atom("longstr"), b"a"))
+    >>> phash2(b"a"), phash2(Atom("undefined")), phash2((Atom("longstr"), b"a"))
     (112802447, 45914356, 65711459)
     """
     return _hashed(term, 0) % PHASH2_RANGE

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from mockbroker.core import refusals
 from mockbroker.core.exchanges.base import Exchange
-from mockbroker.values import canonical
+from mockbroker.terms import comparable, term_of
+from mockbroker.values import Timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-    from mockbroker.core.exchanges.base import Binding, Destination
+    from mockbroker.core.exchanges.base import Binding, BindingIdentity, Destination
     from mockbroker.core.vhost import VHost
 
 _MATCH = "x-match"
@@ -29,20 +30,20 @@ class _Matcher:
 
     __slots__ = ("any_is_enough", "binding", "pairs")
 
-    def __init__(self, binding: Binding, *, numbers_are_one: bool) -> None:
+    def __init__(self, binding: Binding, *, exactly: bool) -> None:
         arguments = binding.arguments
         kind = arguments.get(_MATCH, "all")
         self.binding = binding
         self.any_is_enough = kind in ("any", "any-with-x")
         with_x = kind in ("all-with-x", "any-with-x")
         self.pairs = [
-            (name, None if value is None else canonical(value, numbers_are_one=numbers_are_one))
+            (name, None if value is None else comparable(term_of(value), exactly=exactly))
             for name, value in arguments.items()
             if name != _MATCH and (with_x or not name.startswith("x-"))
         ]
 
     def matches(self, headers: dict[str, Any]) -> bool:
-        """Whether a message with these (canonical) headers matches; a void value asks for presence alone."""
+        """Whether a message with these (comparable) headers matches; a void value asks for presence alone."""
         results = (
             name in headers and (wanted is None or headers[name] == wanted) for name, wanted in self.pairs
         )
@@ -58,7 +59,7 @@ class HeadersExchange(Exchange):
 
     def __init__(self, vhost: VHost, name: str, **properties: Any) -> None:
         super().__init__(vhost, name, **properties)
-        self._matchers: dict[tuple[str, str, str, str], _Matcher] = {}
+        self._matchers: dict[BindingIdentity, _Matcher] = {}
 
     def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
         """Refuse an x-match that is no string or none of the four words (SoftError 406)."""
@@ -72,8 +73,12 @@ class HeadersExchange(Exchange):
 
     def route(self, routing_key: str, headers: dict[str, Any] | None) -> Iterable[Destination]:
         """Return the destinations of all bindings whose arguments match."""
-        as_one = self.vhost.node.rules.headers_numbers_are_one
-        compared = {name: canonical(value, numbers_are_one=as_one) for name, value in (headers or {}).items()}
+        rules = self.vhost.node.rules
+        exactly = not rules.equal_numbers_are_one
+        compared = {}
+        for name, value in (headers or {}).items():
+            is_scaled = rules.headers_count_milliseconds and isinstance(value, Timestamp)
+            compared[name] = comparable(term_of(value * 1000 if is_scaled else value), exactly=exactly)
         return {
             matcher.binding.destination: None
             for matcher in self._matchers.values()
@@ -81,9 +86,8 @@ class HeadersExchange(Exchange):
         }
 
     def _add(self, binding: Binding) -> None:
-        self._matchers[binding.identity] = _Matcher(
-            binding, numbers_are_one=self.vhost.node.rules.headers_numbers_are_one
-        )
+        exactly = not self.vhost.node.rules.equal_numbers_are_one
+        self._matchers[binding.identity] = _Matcher(binding, exactly=exactly)
 
     def _remove(self, binding: Binding) -> None:
         del self._matchers[binding.identity]

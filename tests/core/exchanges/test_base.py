@@ -8,6 +8,7 @@ from mockbroker import BasicProperties, Broker
 from mockbroker.channel import Channel
 from mockbroker.core.exchanges import base
 from mockbroker.exceptions import ChannelClosedByBroker
+from mockbroker.values import Int8, Int32, Int64
 
 
 @pytest.fixture
@@ -128,6 +129,22 @@ def test_an_auto_delete_exchange_goes_with_its_last_binding(broker: Broker, chan
     assert {"name": "auto"} in broker.list_exchanges("name")
     channel.queue_delete("b")
     assert {"name": "auto"} not in broker.list_exchanges("name")
+
+
+def test_a_binding_is_another_one_when_the_type_of_an_argument_is(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q")
+    channel.exchange_declare("e", "fanout", auto_delete=True)
+    for value in (5, Int32(5), Int64(5), 2**40, Int64(2**40), "5"):
+        channel.queue_bind("q", "e", "", {"a": value})
+    assert len([row for row in broker.list_bindings() if row["source_name"] == "e"]) == 4
+    with pytest.raises(ChannelClosedByBroker, match="in use"):
+        broker.connect().channel().exchange_delete("e", if_unused=True)
+    for value in (Int8(5), Int32(5), "5", 2**40, Int64(5)):
+        channel.exchange_declare("e", passive=True)
+        channel.queue_unbind("q", "e", "", {"a": value})
+    with pytest.raises(ChannelClosedByBroker, match="no exchange 'e'"):
+        channel.exchange_declare("e", passive=True)
+    broker.check()
 
 
 def test_an_exchange_in_use_is_not_deleted_if_unused(channel: Channel) -> None:

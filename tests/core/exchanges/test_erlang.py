@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mockbroker.core.exchanges.erlang import Atom, jump_consistent_hash, phash2
+from mockbroker.core.exchanges.erlang import jump_consistent_hash, phash2
+from mockbroker.terms import Atom
 
 HASHES: list[tuple[int, Any]] = [
     (113_427_502, []),

@@ -10,15 +10,15 @@ from hypothesis import strategies as st
 
 from mockbroker import BasicProperties, Broker
 from mockbroker.exceptions import ChannelClosedByBroker
-from mockbroker.values import Float32, Int8, Int64, LongString
+from mockbroker.values import Decimal, Float32, Int8, Int64, LongString, Timestamp
 
 names = st.sampled_from(["a", "b", "x-c"])
 scalars = st.one_of(st.none(), st.booleans(), st.integers(0, 2), st.sampled_from(["0", "1", "", 1.0, 0.5]))
 tables = st.dictionaries(names, scalars, max_size=3)
 
 
-def is_routed(arguments: dict[str, Any], headers: dict[str, Any] | None) -> bool:
-    channel = Broker().connect().channel()
+def is_routed(arguments: dict[str, Any], headers: dict[str, Any] | None, rules: str = "rabbitmq-4.0") -> bool:
+    channel = Broker(rules=rules).connect().channel()
     channel.queue_declare("q")
     channel.queue_bind("q", "amq.headers", arguments=arguments)
     properties = None if headers is None else BasicProperties(headers=headers)
@@ -50,10 +50,27 @@ def is_routed(arguments: dict[str, Any], headers: dict[str, Any] | None) -> bool
         ({"a": "raw"}, {"a": LongString(b"raw")}, True),
         ({"a": {"b": [1, "x"]}}, {"a": {"b": [1, "x"]}}, True),
         ({"a": {"b": [1, "x"]}}, {"a": {"b": ["x", 1]}}, False),
+        ({"a": [1]}, {"a": [Int64(1)]}, False),
+        ({"a": {"b": 1}}, {"a": {"b": Int8(1)}}, False),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": 2, "b": 1}}, False),
+        ({"a": []}, {"a": {}}, True),
+        ({"a": [[]]}, {"a": [{}]}, False),
+        ({"a": [0, 5]}, {"a": Decimal(0, 5)}, False),
+        ({"a": 0.0}, {"a": -0.0}, False),
+        ({"a": 5000}, {"a": Timestamp(5)}, True),
+        ({"a": Timestamp(5)}, {"a": Timestamp(5)}, False),
+        ({"a": [Timestamp(5)]}, {"a": [Timestamp(5)]}, True),
     ],
 )
 def test_examples(arguments: dict[str, Any], headers: dict[str, Any] | None, expected: bool) -> None:
     assert is_routed(arguments, headers) is expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"), [(5, 5.0), (0.0, -0.0), ([0.0], [-0.0]), (5, Timestamp(5)), (Timestamp(5), 5)]
+)
+def test_numbers_match_otherwise_on_3_10(wanted: Any, given: Any) -> None:
+    assert is_routed({"a": wanted}, {"a": given}, "rabbitmq-3.10")
 
 
 @given(kind=st.sampled_from(["all", "any", "all-with-x", "any-with-x"]), wanted=tables, headers=tables)
