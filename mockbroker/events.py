@@ -641,6 +641,4 @@ def _jsonable(value: Any) -> Any:
         return {key: _jsonable(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_jsonable(item) for item in value]
-    if isinstance(value, float) and not abs(value) < float("inf"):
-        return str(value)
     return value

@@ -17,7 +17,9 @@ Read next: ``core/channel.py``, ``core/queues/classic.py``.
 
 from __future__ import annotations
 
-from mockbroker.values import ByteArray, Decimal, Timestamp, type_name
+from math import isfinite
+
+from mockbroker.values import ByteArray, Decimal, Float32, Timestamp, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,7 +183,7 @@ def copy_table(table: dict[str, Any]) -> dict[str, Any]:
 
     A date becomes a `Timestamp`, a ``decimal.Decimal`` a `Decimal`, a tuple a list, bytes a `ByteArray`.
     Raises TypeError for a key that is no string or a value that has no AMQP type, ValueError for one out of
-    range.
+    range, and for a number that is infinite or not one: a server ends the connection for it.
     """
     copy = {}
     for key, value in table.items():
@@ -192,11 +194,15 @@ def copy_table(table: dict[str, Any]) -> dict[str, Any]:
 
 def _copy_value(value: Any) -> Any:
     kind = type(value)
-    if kind is str or kind is bool or value is None or kind is float:
+    if kind is str or kind is bool or value is None:
         return value
     if kind is int:
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"an integer in a table must fit 64 bits, not {value!r}")
+        return value
+    if kind is float or kind is Float32:
+        if not isfinite(value):
+            raise ValueError(f"a number in a table must be finite, not {value!r}")
         return value
     if kind is dict:
         return copy_table(value)

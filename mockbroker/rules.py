@@ -86,6 +86,7 @@ class Rules:
     # properties
     odd_delivery_mode_is_refused: bool
     expiration_is_rewritten: bool
+    user_id_is_checked_last: bool
     # transactions
     lost_queue_fails_commit: bool
     # streams
@@ -146,6 +147,7 @@ class _RabbitMQ310(Rules):
     quorum_priorities = False
     quorum_priority_takes_over_single_active = False
     expiration_is_rewritten = False
+    user_id_is_checked_last = False
     lost_queue_fails_commit = False
     consumer_arguments = MappingProxyType(
         {
@@ -217,6 +219,7 @@ class _RabbitMQ40(Rules):
     quorum_priorities = True
     quorum_priority_takes_over_single_active = True
     expiration_is_rewritten = True
+    user_id_is_checked_last = True
     lost_queue_fails_commit = True
     consumer_arguments = MappingProxyType(
         {

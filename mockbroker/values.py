@@ -13,6 +13,7 @@ Read next: ``message.py``, ``terms.py``, ``core/arguments.py``.
 from __future__ import annotations
 
 from collections import namedtuple
+from struct import pack, unpack
 
 TYPE_CHECKING = False  # `typing` itself is a heavy import; type checkers take this name for true
 if TYPE_CHECKING:
@@ -50,7 +51,20 @@ class Int64(int):
 
 
 class Float32(float):
-    """Type ``f``: a single-precision number."""
+    """Type ``f``: a single-precision number; what it is made of is rounded to one. Raises ValueError.
+
+    >>> Float32(0.1)
+    0.10000000149011612
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, number: float = 0.0) -> Float32:
+        """Round to single precision. Raises ValueError for a number that is too large for it."""
+        try:
+            return super().__new__(cls, unpack("<f", pack("<f", float(number)))[0])
+        except OverflowError:
+            raise ValueError(f"a single-precision number cannot hold {number!r}") from None
 
 
 class Decimal(namedtuple("Decimal", ("scale", "unscaled"))):

@@ -18,7 +18,7 @@ from mockbroker.message import (
     properties_of,
     snapshot,
 )
-from mockbroker.values import ByteArray, Decimal, Int8, LongString, Timestamp
+from mockbroker.values import ByteArray, Decimal, Float32, Int8, LongString, Timestamp
 
 EVERY_PROPERTY: dict[str, Any] = {
     "content_type": "text/plain",
@@ -176,6 +176,8 @@ def test_a_table_is_copied_deeply_both_ways() -> None:
         ({"a": -(2**63) - 1}, ValueError, "must fit 64 bits"),
         ({"a": {"b": [object()]}}, TypeError, "object has no AMQP type"),
         ({"a": decimal.Decimal("NaN")}, ValueError, "finite number"),
+        ({"a": float("inf")}, ValueError, "must be finite, not inf"),
+        ({"a": [Float32("nan")]}, ValueError, "must be finite, not nan"),
     ],
 )
 def test_a_wrong_table_is_refused(table: dict[Any, Any], kind: type[Exception], rule: str) -> None:

@@ -46,6 +46,13 @@ def test_what_has_no_amqp_type_is_named_in_the_error() -> None:
         values.type_name(1j)
 
 
+def test_single_precision_is_rounded_to_and_has_its_limit() -> None:
+    assert values.Float32(0.1) == values.Float32(values.Float32(0.1)) != 0.1
+    assert values.Float32() == 0
+    with pytest.raises(ValueError, match=r"cannot hold 1e\+39"):
+        values.Float32(1e39)
+
+
 @pytest.mark.parametrize("value", [1, values.Int8(1), values.UInt32(1), values.Int64(1)])
 def test_all_widths_are_integers(value: Any) -> None:
     assert values.is_integer(value)

@@ -14,6 +14,7 @@ Read next: ``values.py``, ``frames.py``.
 from __future__ import annotations
 
 from functools import lru_cache
+from math import isfinite
 from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,13 @@ def _same(value: Any) -> Any:
     return value
 
 
+def _finite(value: float) -> float:
+    """Erlang has no infinite numbers, and none that are not one."""
+    if not isfinite(value):
+        raise FieldError(f"{value!r} is no number")
+    return value
+
+
 _NUMBERS: dict[str, tuple[type, str, Callable[[Any], Any]]] = {
     "b": (Int8, ">b", Int8),
     "B": (UInt8, ">B", UInt8),
@@ -71,8 +79,8 @@ _NUMBERS: dict[str, tuple[type, str, Callable[[Any], Any]]] = {
     "I": (Int32, ">i", _same),
     "i": (UInt32, ">I", UInt32),
     "l": (Int64, ">q", _long),
-    "f": (Float32, ">f", Float32),
-    "d": (float, ">d", _same),
+    "f": (Float32, ">f", lambda value: Float32(_finite(value))),
+    "d": (float, ">d", _finite),
     "T": (Timestamp, ">Q", Timestamp),
     "t": (bool, ">B", bool),
 }
@@ -93,8 +101,8 @@ def decode_table(data: bytes, start: int, end: int, depth: int = 0) -> Table:
 
     Of a key that comes twice the first value counts, as in RabbitMQ's look-ups.
 
-    Raises `FieldError` for an unknown type letter, for a value that reaches beyond the end, and for more than
-    `MAX_DEPTH` tables inside one another.
+    Raises `FieldError` for an unknown type letter, for a value that reaches beyond the end, for a number that
+    is infinite or not one, and for more than `MAX_DEPTH` tables inside one another.
     """
     table: Table = {}
     position = start

@@ -180,24 +180,27 @@ class BrokerChannel(Declarations):
         """Check what the broker looks at; return the properties to keep, the expiry and all routing keys."""
         expires_ns = None
         keys: tuple[str, ...] = (routing_key,)
+        rules = self.node.rules
         if "reply_to" in properties:
             properties = self.node.fast_replies.with_reply_name(self, properties)
-        if "user_id" in properties:
+        if "user_id" in properties and not rules.user_id_is_checked_last:
             self.connection.check_user_id(properties["user_id"])
         if "expiration" in properties:
             text = properties["expiration"]
             ttl_ms = args.expiration_ms(text)
             expires_ns = self.node.clock.now_ns + ttl_ms * MS
-            if self.node.rules.expiration_is_rewritten and text != str(ttl_ms):
+            if rules.expiration_is_rewritten and text != str(ttl_ms):
                 properties = {**properties, "expiration": str(ttl_ms)}
-        mode = properties.get("delivery_mode", 1)
-        if mode not in (1, 2) and self.node.rules.odd_delivery_mode_is_refused:
-            raise refusals.unknown_delivery_mode(mode)
         headers = properties.get("headers")
         if headers and ("CC" in headers or "BCC" in headers):
             from mockbroker.core.carbon_copies import with_copies  # noqa: PLC0415 - only such messages need it
 
             properties, keys = with_copies(properties, routing_key)
+        if "user_id" in properties and rules.user_id_is_checked_last:
+            self.connection.check_user_id(properties["user_id"])
+        mode = properties.get("delivery_mode", 1)
+        if mode not in (1, 2) and rules.odd_delivery_mode_is_refused:
+            raise refusals.unknown_delivery_mode(mode)
         return properties, expires_ns, keys
 
     def _enqueue(self, message: Message, queues: Iterable[Queue], mandatory: bool) -> bool:

@@ -35,6 +35,14 @@ def _remember(granted: dict[tuple[str, str, str], None], entry: tuple[str, str, 
     granted[entry] = None
 
 
+def _on_one_line(name: str) -> str:
+    """Take carriage returns and line feeds out of a name.
+
+    Source: recorded scenarios ``exchanges/name-line-feeds*``.
+    """
+    return name.replace("\r", "").replace("\n", "")
+
+
 class Declarations:
     """The part of a channel that shapes the virtual host. Every method raises before it changes anything."""
 
@@ -88,7 +96,7 @@ class Declarations:
         Raises SoftError 404 (passive), 405 (locked), 406 (not equivalent, or arguments), 403 (reserved name,
         permission).
         """
-        queue = queue.replace("\r", "").replace("\n", "")
+        queue = _on_one_line(queue)
         fast_replies = self.node.fast_replies
         if fast_replies.is_reply_name(queue):
             return fast_replies.declare(queue, self.vhost.name)
@@ -143,7 +151,7 @@ class Declarations:
     ) -> replies.Reply:
         """Bind a queue to an exchange. Raises SoftError 404, 405, 403 (default exchange, permission), 406
         (arguments)."""
-        name = self._queue_name(queue)
+        name, exchange = _on_one_line(self._queue_name(queue)), _on_one_line(exchange)
         if not queue and not routing_key:
             routing_key = name
         source = self._binding_source("queue", name, exchange, routing_key)
@@ -162,7 +170,7 @@ class Declarations:
         Raises SoftError 403, 405 (there is such a binding, of another connection's exclusive queue). Source:
         recorded scenario ``declare/exclusive-lock-unbind-bound``.
         """
-        name = self._queue_name(queue)
+        name, exchange = _on_one_line(self._queue_name(queue)), _on_one_line(exchange)
         if not queue and not routing_key:
             routing_key = name
         source = self._binding_source("queue", name, exchange, routing_key)
@@ -201,9 +209,7 @@ class Declarations:
             raise refusals.not_found("exchange", source_name, self.vhost.name)
         if destination is None:
             raise refusals.not_found(kind, name, self.vhost.name)
-        if kind == "queue":
-            self.vhost.queues[name].check_access(self.connection)
-        self.vhost.bind(source, destination, routing_key, arguments or {})
+        self.vhost.bind(source, destination, routing_key, arguments or {}, asked_by=self.connection)
 
     def queue_purge(self, queue: str = "") -> replies.QueuePurgeOk:
         """Drop the ready messages; what is unacknowledged stays. Raises SoftError 404, 405, 403."""
@@ -216,7 +222,7 @@ class Declarations:
     ) -> replies.QueueDeleteOk:
         """Delete a queue; one that is not there is no error. Raises SoftError 405, 403, 406 (in use, not
         empty)."""
-        name = self._queue_name(queue)
+        name = _on_one_line(self._queue_name(queue))
         self.check_permission("configure", "queue", name)
         target = self.vhost.queues.get(name)
         if target is None:
@@ -243,7 +249,7 @@ class Declarations:
         permission); an unknown type is a HardError 503 or a SoftError 406, as the rules have it. Arguments of
         a plugin's type can be a HardError 541.
         """
-        exchange = exchange.replace("\r", "").replace("\n", "")
+        exchange = _on_one_line(exchange)
         if passive:
             if not exchange:
                 raise refusals.default_exchange()
@@ -269,6 +275,7 @@ class Declarations:
 
     def exchange_delete(self, exchange: str = "", if_unused: bool = False) -> replies.Reply:
         """Delete an exchange; one that is not there is no error. Raises SoftError 403, 406 (in use)."""
+        exchange = _on_one_line(exchange)
         if not exchange:
             raise refusals.default_exchange()
         if exchange.startswith(RESERVED_PREFIX):
@@ -285,6 +292,7 @@ class Declarations:
         arguments: dict[str, Any] | None = None,
     ) -> replies.Reply:
         """Bind an exchange to another. Raises SoftError 404, 403, 406 (arguments)."""
+        destination, source = _on_one_line(destination), _on_one_line(source)
         start = self._binding_source("exchange", destination, source, routing_key)
         end = self.vhost.exchanges.get(destination)
         self._bind(start, source, end, "exchange", destination, routing_key, arguments)
@@ -298,6 +306,7 @@ class Declarations:
         arguments: dict[str, Any] | None = None,
     ) -> replies.Reply:
         """Remove a binding between exchanges; whatever is missing is no error. Raises SoftError 403."""
+        destination, source = _on_one_line(destination), _on_one_line(source)
         start = self._binding_source("exchange", destination, source, routing_key)
         end = self.vhost.exchanges.get(destination)
         if start is not None and end is not None:

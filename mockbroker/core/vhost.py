@@ -286,13 +286,22 @@ class VHost:
     # -- bindings
 
     def bind(
-        self, source: Exchange, destination: Destination, routing_key: str, arguments: dict[str, Any]
+        self,
+        source: Exchange,
+        destination: Destination,
+        routing_key: str,
+        arguments: dict[str, Any],
+        *,
+        asked_by: BrokerConnection | None = None,
     ) -> None:
         """Bind a queue or an exchange to an exchange; a binding that is there already stays as it is.
 
-        Raises SoftError 406 for what the exchange type refuses.
+        Raises SoftError 406 for what the exchange type refuses, then 405 for an exclusive queue that is not
+        `asked_by`'s. Source: recorded scenarios ``exchanges/bind-*-before-exclusiveness``.
         """
         source.check_binding(destination, routing_key, arguments)
+        if asked_by is not None and not isinstance(destination, Exchange):
+            destination.check_access(asked_by)
         binding = Binding(source, destination, routing_key, arguments)
         if not source.bind(binding):
             return

@@ -72,7 +72,7 @@ def table_values() -> SearchStrategy[Any]:
         st.none()
         | st.booleans()
         | st.integers(-(2**63), 2**63 - 1)
-        | st.floats(allow_nan=False)
+        | st.floats(allow_nan=False, allow_infinity=False)
         | st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
         | st.binary(max_size=20)
     )

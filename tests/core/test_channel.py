@@ -201,6 +201,55 @@ def test_recover_delivers_again_in_order(client: Client) -> None:
     assert client.said() == [("deliver", 3, b"0"), ("deliver", 4, b"1")]
 
 
+@pytest.mark.parametrize(
+    ("rules", "properties", "text"),
+    [
+        ("rabbitmq-3.10", {"user_id": "x", "expiration": "x", "headers": {"CC": ""}}, "user_id"),
+        ("rabbitmq-3.10", {"expiration": "x", "delivery_mode": 7, "headers": {"CC": ""}}, "expiration"),
+        ("rabbitmq-3.10", {"delivery_mode": 7, "headers": {"CC": ""}}, "CC"),
+        ("rabbitmq-3.10", {"delivery_mode": 7}, "delivery_mode"),
+        ("rabbitmq-4.0", {"user_id": "x", "expiration": "x", "headers": {"CC": ""}}, "expiration"),
+        ("rabbitmq-4.0", {"user_id": "x", "headers": {"CC": ""}}, "CC"),
+        ("rabbitmq-4.0", {"user_id": "x"}, "user_id"),
+    ],
+)
+def test_properties_are_checked_in_order(rules: str, properties: dict[str, Any], text: str) -> None:
+    channel = Client(Node(RULES[rules], SimClock())).channel
+    with pytest.raises(SoftError, match=text):
+        channel.basic_publish("", "q", b"", properties)
+
+
+@pytest.mark.parametrize("noise", ["\r", "\n", "\r\n"])
+def test_line_feeds_are_taken_out_of_names_that_are_bound_and_deleted(client: Client, noise: str) -> None:
+    channel = client.channel
+    channel.exchange_declare("x", "fanout")
+    channel.queue_declare("mine")
+    channel.queue_bind(f"{noise}mine", f"x{noise}")
+    channel.exchange_bind(f"a{noise}mq.fanout", f"{noise}x")
+    assert len(channel.vhost.exchanges["x"].bindings) == 2
+    channel.exchange_unbind(f"amq.fanout{noise}", f"x{noise}")
+    channel.queue_unbind(f"mine{noise}", f"x{noise}")
+    assert not channel.vhost.exchanges["x"].has_bindings
+    channel.exchange_delete(f"x{noise}")
+    with pytest.raises(SoftError, match="no queue ''"):
+        channel.queue_bind(noise, "amq.fanout")
+    with pytest.raises(SoftError, match="default exchange"):
+        channel.exchange_delete(noise)
+    assert channel.queue_delete(noise).fields["message_count"] == 0
+    channel.queue_delete(f"mine{noise}")
+    assert "mine" not in channel.vhost.queues
+    assert "x" not in channel.vhost.exchanges
+
+
+def test_what_an_exchange_refuses_is_refused_before_an_exclusive_queue_is(client: Client) -> None:
+    client.channel.queue_declare("mine", exclusive=True)
+    other = Client(client.node).channel
+    with pytest.raises(SoftError, match="x-match"):
+        other.queue_bind("mine", "amq.headers", "", {"x-match": "some"})
+    with pytest.raises(SoftError, match="exclusive access"):
+        other.queue_bind("mine", "amq.headers", "", {})
+
+
 def test_an_error_closes_what_it_asks_for(client: Client) -> None:
     second = client.connection.open_channel(2, client)
     with pytest.raises(SoftError) as soft:

@@ -10,7 +10,6 @@ Read next: ``core/exchanges/base.py``, ``core/queues/dead_letter.py``.
 from __future__ import annotations
 
 from copy import copy
-from math import isfinite
 
 from mockbroker.clock import MS
 from mockbroker.core import refusals
@@ -117,11 +116,11 @@ def delay_of(message: Message) -> int:
     value: Any = headers.get(_DELAY)
     if is_integer(value):
         return int(value)
-    if isinstance(value, float) and isfinite(value):
+    if isinstance(value, float):
         return int(value)
     if isinstance(value, str) and ERLANG_INTEGER.fullmatch(value):
         return int(value)
-    if isinstance(value, str | float | Decimal | LongString):
+    if isinstance(value, str | Decimal | LongString):
         raise refusals.internal_error()
     return 0
 

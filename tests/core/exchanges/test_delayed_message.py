@@ -114,9 +114,7 @@ def test_what_a_delay_may_be(broker: Broker, channel: Channel, delay: Any, delay
     assert len(bodies(channel)) == (0 if delay_ms else 1)
 
 
-@pytest.mark.parametrize(
-    "delay", ["soon", "", "1.5", " 1", float("nan"), float("inf"), Decimal(1, 5), LongString(b"\xff")]
-)
+@pytest.mark.parametrize("delay", ["soon", "", "1.5", " 1", Decimal(1, 5), LongString(b"\xff")])
 def test_what_is_no_number_ends_the_connection(broker: Broker, channel: Channel, delay: Any) -> None:
     with pytest.raises(ConnectionClosedByBroker, match="541"):
         publish(channel, b"m", delay)
