@@ -83,6 +83,7 @@ class Rules:
     quorum_failures_outlive_dead_lettering: bool
     quorum_priorities: bool
     quorum_priority_takes_over_single_active: bool
+    quorum_limit_gone_lets_publishers_in: bool
     # properties
     odd_delivery_mode_is_refused: bool
     expiration_is_rewritten: bool
@@ -146,6 +147,7 @@ class _RabbitMQ310(Rules):
     quorum_failures_outlive_dead_lettering = False
     quorum_priorities = False
     quorum_priority_takes_over_single_active = False
+    quorum_limit_gone_lets_publishers_in = False
     expiration_is_rewritten = False
     user_id_is_checked_last = False
     lost_queue_fails_commit = False
@@ -218,6 +220,7 @@ class _RabbitMQ40(Rules):
     quorum_failures_outlive_dead_lettering = True
     quorum_priorities = True
     quorum_priority_takes_over_single_active = True
+    quorum_limit_gone_lets_publishers_in = True
     expiration_is_rewritten = True
     user_id_is_checked_last = True
     lost_queue_fails_commit = True

@@ -72,9 +72,10 @@ class ClassicQueue(Queue):
     def apply_settings(self, settings: Settings) -> None:
         """Put new settings in force; a limit that became lower drops what is above it at once.
 
-        A new time to live counts for messages to come; those that wait keep theirs. A limit that comes
-        together with ``reject-publish`` still drops: recorded scenario
-        ``policies/max-length-on-full-reject``. Then what has expired at the head goes: recorded scenario
+        A new time to live counts for messages to come; those that wait keep theirs. Whether a limit drops is
+        up to the overflow before the change, so one that comes together with ``reject-publish`` still does.
+        Then what has expired at the head goes. Source: recorded scenarios
+        ``policies/max-length-on-full-reject``, ``policies/limit-on-queue-that-rejects`` and
         ``policies/lower-limit-uncovers-expired``.
         """
         before = self.settings
@@ -84,7 +85,7 @@ class ClassicQueue(Queue):
             self.ready_bytes = sum(len(message[2]) for _, message, _ in self.messages())
         self._counts_bytes = counts
         self.plain = self._is_plain()
-        if settings.drops_head or not before.rejects_publishes:
+        if settings.drops_head or not before.says_reject:
             self._drop_excess()
         if self._expiring:
             self.expire()

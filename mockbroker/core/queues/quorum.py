@@ -68,8 +68,8 @@ class _Held:
 class QuorumQueue(Queue):
     """A quorum queue.
 
-    Invariant: a message is either in `_order` or, by its position, in `_held`. A publisher
-    is refused from the moment at which the limit was exceeded until the queue is below its soft limit.
+    Invariant: a message is either in `_order` or, by its position, in `_held`. While too much is refused, a
+    publisher is from the step in which the limit was exceeded to the one in which the queue becomes low.
     """
 
     __slots__ = (
@@ -82,6 +82,7 @@ class QuorumQueue(Queue):
         "_position",
         "_publishers",
         "_returns_first",
+        "_was_low",
     )
     type = "quorum"
     hears_settlements_first = True
@@ -104,7 +105,10 @@ class QuorumQueue(Queue):
         self._letters: DeadLetterWorker | None = None
         """Carries dead letters where they must not get lost, None where they may."""
         self._publishers: dict[Publisher, bool] = {}
-        """Who published while too much is refused -> whether they are refused now."""
+        """Who has published -> whether they are refused now."""
+        self._was_low = False
+        """Whether the queue was low at the end of the last step, with the settings of then; kept up to date
+        while too much is refused."""
         self.keeps_book = True
         self.lease = TickingLease(self)
         single = self.arguments.get(args.SINGLE_ACTIVE_CONSUMER) is True
@@ -130,8 +134,15 @@ class QuorumQueue(Queue):
         )  # fmt: skip
 
     def apply_settings(self, settings: Settings) -> None:
-        """Put new settings in force; a limit that became lower drops what is above it at once."""
+        """Put new settings in force; a limit that became lower drops what is above it at once.
+
+        Nobody tells a refused publisher that too much is not refused any more; whether one hears that there
+        is no limit is up to the rules. Source: recorded scenarios ``policies/quorum-refused-publisher-*``.
+        """
+        self._was_low = self._is_low()
         super().apply_settings(settings)
+        if not settings.is_limited and self.node.rules.quorum_limit_gone_lets_publishers_in:
+            self._refuse_all(False)
         self._set_delivery_limit()
         self._set_dead_letter_strategy()
         self._step()
@@ -229,12 +240,12 @@ class QuorumQueue(Queue):
     def _refuses(self, publisher: Publisher) -> bool:
         """Whether this channel is refused: each that had published when the limit was exceeded, and each
         that first publishes while it is."""
-        if not self._rejects_publishes:
-            return False
-        if publisher not in self._publishers:
-            self._publishers = {each: refused for each, refused in self._publishers.items() if each.is_open}
-            self._publishers[publisher] = self._is_above_limit
-        return self._publishers[publisher]
+        refused = self._publishers.get(publisher)
+        if refused is None:
+            self._publishers = {each: told for each, told in self._publishers.items() if each.is_open}
+            refused = self._rejects_publishes and self._is_above_limit
+            self._publishers[publisher] = refused
+        return refused
 
     def _refuse_all(self, refused: bool) -> None:
         self._publishers = dict.fromkeys(self._publishers, refused)
@@ -260,24 +271,31 @@ class QuorumQueue(Queue):
         return is_above(self.settings, *self._load)
 
     def _look_at_limit(self) -> None:
-        """Drop what is above the limits, or find out whether publishers are refused from now on."""
+        """Drop what is above the limits, or find out whether publishers are refused from now on.
+
+        What is dropped in one step is dead-lettered newest first: recorded scenarios
+        ``quorum/drops-newest-first-*``.
+        """
         if not self.settings.is_limited:
-            self._refuse_all(False)
             return
         if self._rejects_publishes:
+            is_low = self._is_low()
             if self._is_above_limit:
                 self._refuse_all(True)
-            elif self._is_below_soft_limit():
+            elif is_low and not self._was_low:
                 self._refuse_all(False)
+            self._was_low = is_low
             return
-        self._refuse_all(False)
+        dropped = []
         while self._is_above_limit:
-            self._drop_head("maxlen")
+            dropped.append(self._take_to_drop("maxlen"))
+        for position, message, _ in reversed(dropped):
+            self._give_up(message, "maxlen", position)
         if self._expiring:
             self.expire()
 
-    def _is_below_soft_limit(self) -> bool:
-        """Whether the queue is at four fifths of its limits or below."""
+    def _is_low(self) -> bool:
+        """Whether the queue is at four fifths of its limits or below; without a limit it never is."""
         count, body_bytes = self._load
         for limit, there in (
             (self.settings.max_length, count),
@@ -285,7 +303,7 @@ class QuorumQueue(Queue):
         ):
             if limit is not None and there > limit * 4 // 5:
                 return False
-        return True
+        return self.settings.is_limited
 
     # -- out
 
@@ -441,10 +459,14 @@ class QuorumQueue(Queue):
         self._look_at_limit()
 
     def _drop_head(self, reason: str) -> None:
-        position, message, _ = self._order.take()
-        if self.node.trace is not None:
-            self.node.trace.dropped(self, position, message, reason)
+        position, message, _ = self._take_to_drop(reason)
         self._give_up(message, reason, position)
+
+    def _take_to_drop(self, reason: str) -> Entry:
+        entry = self._order.take()
+        if self.node.trace is not None:
+            self.node.trace.dropped(self, entry[0], entry[1], reason)
+        return entry
 
     def _give_up(self, message: Message, reason: str, position: int) -> None:
         """Dead-letter a message that has left the queue."""

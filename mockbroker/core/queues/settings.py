@@ -75,7 +75,12 @@ class Settings:
     @property
     def rejects_publishes(self) -> bool:
         """Whether a full queue refuses new messages instead of dropping old ones."""
-        return self.is_limited and self.overflow in ("reject-publish", "reject-publish-dlx")
+        return self.is_limited and self.says_reject
+
+    @property
+    def says_reject(self) -> bool:
+        """Whether the overflow in force refuses new messages, be there a limit or not."""
+        return self.overflow in ("reject-publish", "reject-publish-dlx")
 
 
 _NUMBERS = {

@@ -169,6 +169,17 @@ def test_a_message_for_a_consumer_that_is_ready_passes_through_a_full_queue(chan
 
 
 @pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
+def test_a_limit_that_comes_to_a_queue_that_rejects_drops_nothing(
+    broker: Broker, channel: Channel, overflow: str
+) -> None:
+    channel.queue_declare("q", arguments={"x-overflow": overflow})
+    publish(channel, "1", "2")
+    broker.set_policy("p", "q", {"max-length": 1})
+    publish(channel, "3")
+    assert drained(channel) == ["1", "2"]
+
+
+@pytest.mark.parametrize("overflow", ["reject-publish", "reject-publish-dlx"])
 def test_a_full_queue_refuses_new_messages(broker: Broker, channel: Channel, overflow: str) -> None:
     channel.queue_declare("dead")
     letters = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}

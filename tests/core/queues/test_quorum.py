@@ -204,6 +204,45 @@ def test_reject_publish_is_a_soft_limit(rules: str) -> None:
     assert bench.bodies() == ["3", "4", "5", "6", "9"]
 
 
+def test_what_is_dropped_at_once_is_dead_lettered_newest_first(rules: str) -> None:
+    bench = Bench(rules, **{"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"})
+    bench.channel.queue_declare("dead")
+    bench.publish("1", "2", "3", "4")
+    bench.broker.set_policy("p", "q", {"max-length": 1})
+    bench.broker.check()
+    assert [bench.channel.basic_get("dead")[2] for _ in range(3)] == [b"3", b"2", b"1"]
+
+
+def test_a_refused_publisher_does_not_hear_that_nothing_is_refused_any_more(rules: str) -> None:
+    bench = Bench(rules, x_max_length=2)
+    bench.channel.confirm_delivery()
+    bench.broker.set_policy("p", "q", {"overflow": "reject-publish"})
+    bench.publish("1", "2", "3")
+    bench.broker.clear_policy("p")
+    bench.channel.queue_purge("q")
+    with pytest.raises(NackError):
+        bench.publish("4")
+    bench.open().basic_publish("", "q", b"5")
+    bench.broker.check()
+    assert bench.bodies() == ["5"]
+
+
+@pytest.mark.parametrize(("rules", "is_refused"), [("rabbitmq-3.10", True), ("rabbitmq-4.0", False)])
+def test_whether_a_refused_publisher_hears_that_the_limit_is_gone(rules: str, is_refused: bool) -> None:
+    bench = Bench(rules, x_overflow="reject-publish")
+    bench.channel.confirm_delivery()
+    bench.broker.set_policy("p", "q", {"max-length": 1})
+    bench.publish("1", "2")
+    bench.broker.clear_policy("p")
+    if is_refused:
+        with pytest.raises(NackError):
+            bench.publish("3")
+        bench.broker.set_policy("p", "q", {"max-length": 10})
+    bench.publish("4")
+    bench.broker.check()
+    assert bench.bodies() == ["1", "2", "4"]
+
+
 def test_expired_message_goes_when_it_is_at_the_head(rules: str) -> None:
     bench = Bench(rules)
     bench.publish("lasting")
