@@ -78,7 +78,7 @@ class Channel:
     @property
     def consumer_tags(self) -> list[str]:
         """The tags of the consumers on this channel."""
-        return list(self._core.consumers)
+        return self._core.consumer_tags
 
     def _call(self, operation: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Do one operation of the core and what follows from it; translate its refusal."""
@@ -260,7 +260,7 @@ class Channel:
     ) -> str:
         check_short_string("queue", queue)
         tag = check_short_string("consumer_tag", consumer_tag or "")
-        if tag in self._core.consumers:
+        if self._core.consumer_tagged(tag) is not None:
             raise exceptions.DuplicateConsumerTag(tag)
         reply = self._call(
             self._core.basic_consume,
@@ -278,7 +278,7 @@ class Channel:
         to the caller."""
         if get_ident() != self._broker.owner:
             return self._broker.enter(self.basic_cancel, consumer_tag)  # type: ignore[no-any-return]  # as declared
-        consumer = self._core.consumers.get(consumer_tag)
+        consumer = self._core.consumer_tagged(consumer_tag)
         self._call(self._core.basic_cancel, consumer_tag)
         if consumer is None:
             return []
@@ -318,7 +318,7 @@ class Channel:
         if not self._core.is_open:
             raise self._wrong_state()
         self._broker.wait(
-            lambda: not self._core.consumers or not self._core.is_open,
+            lambda: not self._core.consumer_tags or not self._core.is_open,
             None,
             f"start_consuming of channel {self.channel_number} waits for messages",
         )

@@ -149,13 +149,28 @@ class BrokerChannel(Declarations):
             queues = self.vhost.route(source, routing_key, message)
         else:
             queues = self.vhost.find_route(source, keys, message)
-        if not queues and source is self.vhost.default_exchange and self.node.fast_replies.deliver(message):
-            mandatory = False
+        if source is self.vhost.default_exchange and (len(keys) > 1 or not queues):
+            self._reply(message, keys, is_routed=bool(queues))
         if self.transaction is not None:
             names = keys if source is self.vhost.default_exchange else [queue.name for queue in queues]
             self.transaction.publishes.append((message, queues, tuple(names), mandatory))
             return
         self._enqueue(message, queues, mandatory)
+
+    def _reply(self, message: Message, keys: tuple[str, ...], *, is_routed: bool) -> None:
+        """Deliver to the requesters that routing keys stand for, at once also in a transaction.
+
+        They are no queues: a mandatory message for them alone comes back. Source: recorded scenarios
+        ``direct-reply-to/copies*`` and ``direct-reply-to/mandatory*``.
+        """
+        fast_replies = self.node.fast_replies
+        consumers = fast_replies.consumers_named(keys)
+        if not consumers:
+            return
+        if is_routed:
+            fast_replies.deliver(consumers, message)
+        else:  # what comes back does so before the requester sees anything
+            self.node.later(fast_replies.deliver, consumers, message)
 
     def _source(self, name: str) -> Exchange:
         """Return the exchange to publish to, once the user may."""
@@ -317,14 +332,14 @@ class BrokerChannel(Declarations):
         Raises HardError 530 (tag in use), SoftError 404, 405 (another connection's exclusive queue), 403, 406
         (arguments).
         """
-        if self.node.fast_replies.is_pseudo_queue(queue):
-            tag = consumer_tag or self.node.generate_name("amq.ctag-")
-            self.node.fast_replies.consume(self, tag, no_ack=no_ack, context=context)
-            return replies.BasicConsumeOk(tag)
+        name = self._queue_name(queue)
         if consumer_tag in self.consumers:
             raise refusals.tag_in_use(consumer_tag)
         arguments = arguments or {}
-        name = self._queue_name(queue)
+        if self.node.fast_replies.is_pseudo_queue(name):
+            tag = consumer_tag or self.node.generate_name("amq.ctag-")
+            self.node.fast_replies.consume(self, tag, no_ack=no_ack, context=context)
+            return replies.BasicConsumeOk(tag)
         self.check_permission("read", "queue", name)
         target = self._accessible(name)
         target.check_consume(channel=self, no_ack=no_ack, exclusive=exclusive, arguments=arguments)
@@ -355,13 +370,32 @@ class BrokerChannel(Declarations):
 
     def basic_cancel(self, consumer_tag: str) -> replies.BasicCancelOk:
         """End a consumer; what it holds unacknowledged stays with the channel. An unknown tag is answered
-        all the same."""
-        consumer = self.consumers.pop(consumer_tag, None)
+        all the same.
+
+        Of two with the same tag the reply consumer goes first. Source: recorded scenario
+        ``direct-reply-to/tag-shared``.
+        """
+        consumer = self.consumer_tagged(consumer_tag)
         if consumer is not None:
-            self._end_consumer(consumer)
-        else:
-            self.node.fast_replies.cancel(self, consumer_tag)
+            if self.consumers.get(consumer_tag) is consumer:
+                del self.consumers[consumer_tag]
+                self._end_consumer(consumer)
+            else:
+                self.node.fast_replies.cancel(self)
         return replies.BasicCancelOk(consumer_tag)
+
+    def consumer_tagged(self, consumer_tag: str) -> Consumer | None:
+        """Return the consumer that basic.cancel of this tag ends: of a queue, or of replies."""
+        consumer = self.node.fast_replies.consumer_of(self)
+        if consumer is not None and consumer.tag == consumer_tag:
+            return consumer
+        return self.consumers.get(consumer_tag)
+
+    @property
+    def consumer_tags(self) -> list[str]:
+        """The tags of the channel's consumers, that of replies last."""
+        consumer = self.node.fast_replies.consumer_of(self)
+        return [*self.consumers, consumer.tag] if consumer is not None else list(self.consumers)
 
     def _end_consumer(self, consumer: Consumer) -> None:
         if self.node.trace is not None:

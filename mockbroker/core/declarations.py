@@ -99,7 +99,9 @@ class Declarations:
         queue = _on_one_line(queue)
         fast_replies = self.node.fast_replies
         if fast_replies.is_reply_name(queue):
-            return fast_replies.declare(queue, self.vhost.name)
+            reply = fast_replies.declare(queue, self)
+            self.default_queue = queue
+            return reply
         if passive:
             target = self.vhost.queue(queue)
             target.check_access(self.connection)

@@ -364,7 +364,7 @@ def test_direct_reply_to_goes_to_the_channel_that_asked(client: Client) -> None:
     name = question.message[3]["reply_to"]
     assert name.startswith("amq.rabbitmq.reply-to.")
     assert server.queue_declare(name, passive=True).message_count == 0
-    server.basic_publish("", name, b"answer", mandatory=True)
+    server.basic_publish("", name, b"answer")
     assert client.said() == [("deliver", 1, b"answer")]
     client.channel.basic_cancel("r")
     server.basic_publish("", name, b"late", mandatory=True)
