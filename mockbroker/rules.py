@@ -67,6 +67,7 @@ class Rules:
     # queues
     arguments_of_every_queue_type: tuple[str, ...]
     vhosts_have_default_queue_type: bool
+    added_queue_type_sorts_arguments: bool
     bad_master_locator_is_internal_error: bool
     default_queue_type_in_equivalence: bool
     # dead-lettering
@@ -126,6 +127,7 @@ class _RabbitMQ310(Rules):
     headers_count_milliseconds = False
     arguments_of_every_queue_type = ()
     vhosts_have_default_queue_type = False
+    added_queue_type_sorts_arguments = False
     odd_delivery_mode_is_refused = True
     exchange_types = ("direct", "fanout", "headers", "topic")
     unknown_exchange_type_closes_connection = True
@@ -199,6 +201,7 @@ class _RabbitMQ40(Rules):
     headers_count_milliseconds = True
     arguments_of_every_queue_type = ("x-queue-leader-locator",)
     vhosts_have_default_queue_type = True
+    added_queue_type_sorts_arguments = True
     odd_delivery_mode_is_refused = False
     exchange_types = ("direct", "fanout", "headers", "topic", "x-local-random")
     unknown_exchange_type_closes_connection = False

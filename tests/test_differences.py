@@ -15,6 +15,7 @@ from mockbroker.amqp.session import Session
 from mockbroker.errors import PolicyError
 from mockbroker.exceptions import (
     ChannelClosedByBroker,
+    ConnectionClosedByBroker,
     LivelockError,
     ReentrancyError,
     WouldBlockForever,
@@ -436,6 +437,13 @@ def test_a_queue_that_lost_messages_still_flags_redeliveries(broker: Broker, cha
     method, _, body = channel.basic_get("q")
     assert method is not None
     assert (body, method.redelivered) == (b"m", True)
+
+
+@pytest.mark.parametrize("locator", [2.5, Decimal(1, 55)])
+def test_a_master_locator_that_is_a_number_is_answered(locator: Any) -> None:
+    channel = Broker(rules="rabbitmq-3.10").connect().channel()
+    with pytest.raises(ConnectionClosedByBroker, match="INTERNAL_ERROR"):
+        channel.queue_declare("q", durable=True, arguments={"x-queue-master-locator": locator})
 
 
 def test_a_stream_keeps_everything(broker: Broker, channel: Channel) -> None:

@@ -68,7 +68,18 @@ _AGE_UNITS = {"Y": 31_536_000, "M": 2_592_000, "D": 86_400, "h": 3_600, "m": 60,
 
 
 class _Unacceptable(Exception):
-    """Carries RabbitMQ's reason for refusing a value, as an Erlang term prints."""
+    """Carries RabbitMQ's reason for refusing a value: an Erlang term, or words that the value follows."""
+
+    def __init__(self, reason: str, value: Any = None) -> None:
+        super().__init__(reason)
+        self._reason = reason
+        self._value = value
+
+    def text(self, rules: Rules) -> str:
+        """Return the reason as it is shown."""
+        if self._value is None:
+            return self._reason
+        return _quoted(f"{self._reason} '{refusals.shown(self._value, rules)}'")
 
 
 def _quoted(text: str) -> str:
@@ -128,15 +139,13 @@ def _one_of(words: Iterable[str], reason: str) -> Callable[[Any], None]:
 
 
 def _check_queue_mode(value: Any) -> None:
-    mode = _check_string(value)
-    if mode not in ("default", "lazy"):
-        raise _Unacceptable(_quoted(f"unsupported queue mode '{mode}'"))
+    if _check_string(value) not in ("default", "lazy"):
+        raise _Unacceptable("unsupported queue mode", value)
 
 
 def _check_queue_version(value: Any) -> None:
-    number = _check_integer(value)
-    if number not in (1, 2):
-        raise _Unacceptable(_quoted(f"unsupported queue version '{number}'"))
+    if _check_not_negative(value) not in (1, 2):
+        raise _Unacceptable("unsupported queue version", value)
 
 
 def _check_group_size(value: Any) -> None:
@@ -183,12 +192,10 @@ _QUEUE_CHECKS: dict[str, Callable[[Any], object]] = {
     QUORUM_GROUP_SIZE: _check_group_size,
     MAX_AGE: _check_max_age,
     SEGMENT_SIZE: _check_not_negative,
-    FILTER_SIZE: _check_not_negative,
     CLUSTER_SIZE: _check_group_size,
     LEADER_LOCATOR: _one_of(LEADER_LOCATORS, "invalid_queue_locator_arg"),
 }
-"""Argument -> check, in the order in which RabbitMQ applies them; the same arguments are compared on
-redeclaring."""
+"""Argument -> check, in the order in which RabbitMQ applies them."""
 
 _CONSUMER_CHECKS: dict[str, Callable[[Any], object]] = {
     PRIORITY: _check_integer,
@@ -229,10 +236,16 @@ _QUORUM = (
     MESSAGE_TTL,
     LEADER_LOCATOR,
 )
-_STREAM = (MAX_LENGTH_BYTES, QUEUE_TYPE, MAX_AGE, SEGMENT_SIZE, FILTER_SIZE, CLUSTER_SIZE, LEADER_LOCATOR)
+_STREAM = (MAX_LENGTH_BYTES, QUEUE_TYPE, MAX_AGE, SEGMENT_SIZE, CLUSTER_SIZE, LEADER_LOCATOR)
 _OF_TYPE = {"classic": _CLASSIC, "quorum": frozenset(_QUORUM), "stream": frozenset(_STREAM)}
-_TYPED = tuple(sorted(_CLASSIC.union(_QUORUM, _STREAM)))
+_TYPED = _CLASSIC.union(_QUORUM, _STREAM)
 """Arguments that belong to a queue type; any other is accepted and ignored."""
+_COMPARED = {
+    "classic": (*(argument for argument in _QUEUE_CHECKS if argument in _CLASSIC), MASTER_LOCATOR),
+    "quorum": _QUORUM,
+    "stream": _STREAM,
+}
+"""Queue type -> what is compared on redeclaring, in the order in which RabbitMQ does."""
 
 
 def queue_type_of(arguments: dict[str, Any]) -> str:
@@ -242,45 +255,61 @@ def queue_type_of(arguments: dict[str, Any]) -> str:
 
 
 def check_queue_arguments(name: str, vhost: str, arguments: dict[str, Any], rules: Rules) -> None:
-    """Refuse arguments that a new queue cannot have: first those of another queue type, then wrong values.
+    """Refuse arguments that a new queue cannot have: first wrong values of its own, then other types' ones.
 
-    Raises SoftError 406 with RabbitMQ's text for the first that is wrong.
+    The latter come in the order in which they were sent; where the rules add a type that was not sent, they
+    are sorted. Raises SoftError 406 with RabbitMQ's text for the first that is wrong, HardError 541 for some.
+    Source: recorded scenario ``declare/order-of-argument-checks``.
     """
     if not arguments:
         return
-    _check_queue_type(name, vhost, arguments)
+    _check_queue_type(name, vhost, arguments, rules)
     kind = queue_type_of(arguments)
-    for argument in _TYPED:
-        allowed = argument in _OF_TYPE[kind] or argument in rules.arguments_of_every_queue_type
-        if argument in arguments and not allowed:
-            raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
+    own = _OF_TYPE[kind].union(rules.arguments_of_every_queue_type)
     for argument, check in _QUEUE_CHECKS.items():
-        if argument in arguments:
+        if argument in arguments and argument in own:
             try:
                 check(arguments[argument])
                 if argument == DEAD_LETTER_ROUTING_KEY and DEAD_LETTER_EXCHANGE not in arguments:
                     raise _Unacceptable("routing_key_but_no_dlx_defined")
             except _Unacceptable as reason:
-                raise refusals.invalid_argument(argument, name, vhost, str(reason)) from None
+                raise refusals.invalid_argument(argument, name, vhost, reason.text(rules)) from None
+    is_sorted = rules.added_queue_type_sorts_arguments and QUEUE_TYPE not in arguments
+    for argument in sorted(arguments) if is_sorted else arguments:
+        if argument in _TYPED and argument not in own:
+            raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
 
 
-def _check_queue_type(name: str, vhost: str, arguments: dict[str, Any]) -> None:
+def _check_queue_type(name: str, vhost: str, arguments: dict[str, Any], rules: Rules) -> None:
     kind = arguments.get(QUEUE_TYPE, "classic")
     try:
         if _check_string(kind) not in _OF_TYPE:
-            raise _Unacceptable(_quoted(f"unsupported queue type '{kind}'"))
+            raise _Unacceptable("unsupported queue type", kind)
     except _Unacceptable as reason:
-        raise refusals.invalid_argument(QUEUE_TYPE, name, vhost, str(reason)) from None
+        raise refusals.invalid_argument(QUEUE_TYPE, name, vhost, reason.text(rules)) from None
 
 
-def check_consumer_arguments(name: str, vhost: str, arguments: dict[str, Any]) -> None:
+def check_stream_sizes(arguments: dict[str, Any], rules: Rules) -> None:
+    """Refuse a size of segments or filters that a stream cannot have: SoftError 406.
+
+    Source: recorded scenarios ``declare/value-segment-size-too-large`` and ``declare/value-filter-size``.
+    """
+    if arguments.get(SEGMENT_SIZE, 0) > LARGEST_SEGMENT_BYTES:
+        raise refusals.segment_too_large(SEGMENT_SIZE)
+    if rules.stream_filters and FILTER_SIZE in arguments:
+        size = arguments[FILTER_SIZE]
+        if not is_integer(size) or not 16 <= size <= 255:
+            raise refusals.wrong_filter_size(FILTER_SIZE)
+
+
+def check_consumer_arguments(name: str, vhost: str, arguments: dict[str, Any], rules: Rules) -> None:
     """Refuse arguments that a consumer of queue `name` cannot have: SoftError 406."""
     for argument, check in _CONSUMER_CHECKS.items():
         if argument in arguments:
             try:
                 check(arguments[argument])
             except _Unacceptable as reason:
-                raise refusals.invalid_argument(argument, name, vhost, str(reason)) from None
+                raise refusals.invalid_argument(argument, name, vhost, reason.text(rules)) from None
 
 
 def check_consumer_arguments_of(
@@ -291,7 +320,7 @@ def check_consumer_arguments_of(
     for argument in sorted({each for names in known.values() for each in names}):
         if argument in arguments and argument not in known[kind]:
             raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
-    check_consumer_arguments(name, vhost, arguments)
+    check_consumer_arguments(name, vhost, arguments, rules)
 
 
 def check_stream_offset(name: str, vhost: str, arguments: dict[str, Any]) -> None:
@@ -315,16 +344,22 @@ def check_stream_offset(name: str, vhost: str, arguments: dict[str, Any]) -> Non
 def check_same_queue_arguments(
     name: str, vhost: str, current: dict[str, Any], received: dict[str, Any], rules: Rules
 ) -> None:
-    """Refuse a redeclaration whose arguments differ from the queue's: SoftError 406 naming both values."""
+    """Refuse a redeclaration whose arguments differ from the queue's: SoftError 406 naming both values.
+
+    Those that queues of its type have are compared, and no others. Source: recorded scenarios
+    ``declare/redeclare-*``.
+    """
     current, received = dict(current), dict(received)
+    kind = queue_type_of(current)
     default = "classic" if rules.default_queue_type_in_equivalence else None
     for arguments in (current, received):
         if default is not None:
             arguments.setdefault(QUEUE_TYPE, default)
-        elif arguments.get(QUEUE_TYPE) == "classic":
+        elif kind == "classic" and arguments.get(QUEUE_TYPE) == "classic":
             del arguments[QUEUE_TYPE]
-    compared = {"quorum": _QUORUM, "stream": _STREAM}.get(queue_type_of(current), tuple(_QUEUE_CHECKS))
-    check_same_arguments("queue", name, vhost, current, received, compared, rules)
+    compared = _COMPARED[kind]
+    more = [each for each in rules.arguments_of_every_queue_type if each not in compared]
+    check_same_arguments("queue", name, vhost, current, received, (*compared, *more), rules)
 
 
 def check_same_arguments(
@@ -401,6 +436,9 @@ def expiration_ms(text: str) -> int:
 
 
 def check_master_locator(arguments: dict[str, Any]) -> None:
-    """Refuse an unknown x-queue-master-locator as RabbitMQ 3.10 does: HardError 541."""
-    if MASTER_LOCATOR in arguments and arguments[MASTER_LOCATOR] not in MASTER_LOCATORS:
+    """Refuse an unknown x-queue-master-locator as RabbitMQ 3.10 does, after all other arguments: HardError
+    541."""
+    locator = arguments.get(MASTER_LOCATOR, "random")
+    name = locator.decode("latin-1") if isinstance(locator, bytes) else locator
+    if name not in MASTER_LOCATORS:
         raise refusals.internal_error()

@@ -116,8 +116,9 @@ class Declarations:
     ) -> Queue:
         if name.startswith(RESERVED_PREFIX):
             raise refusals.reserved_name("queue", name)
-        server_named = not name
-        if server_named:
+        if not name:
+            plain = not durable or exclusive or auto_delete
+            self.vhost.check_server_named(plain=plain, arguments=arguments)
             name = self.node.generate_name("amq.gen-")
         self.check_permission("configure", "queue", name)
         owner = self.connection if exclusive else None
@@ -141,7 +142,6 @@ class Declarations:
             exclusive_to=owner,
             auto_delete=auto_delete,
             arguments=arguments,
-            server_named=server_named,
         )
 
     def queue_bind(

@@ -240,6 +240,16 @@ def server_named_not_for(module: str) -> SoftError:
     return SoftError("PRECONDITION_FAILED", f"Cannot declare a server-named queue for type {module}")
 
 
+def segment_too_large(argument: str) -> SoftError:
+    """406: segments of a stream that are larger than there may be."""
+    return SoftError("PRECONDITION_FAILED", f"Exceeded max value for {argument}")
+
+
+def wrong_filter_size(argument: str) -> SoftError:
+    """406: a stream's filter that is too small, too large or no number."""
+    return SoftError("PRECONDITION_FAILED", f"Invalid value for  {argument}")
+
+
 def unknown_exchange_type(kind: str, rules: Rules) -> SoftError | HardError:
     """503 for the connection on 3.10, 406 for the channel on 4.0."""
     text = f"unknown exchange type '{kind}'"

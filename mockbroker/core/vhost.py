@@ -204,14 +204,12 @@ class VHost:
         exclusive_to: BrokerConnection | None,
         auto_delete: bool,
         arguments: dict[str, Any],
-        server_named: bool = False,
     ) -> Queue:
-        """Make a new queue; the name must be free. Raises SoftError 406 for arguments that it cannot have."""
+        """Make a new queue; the name must be free. Raises SoftError 406 for arguments that it cannot have;
+        some are a HardError 541."""
         plain = not durable or exclusive_to is not None or auto_delete
         arguments = self._with_default_type(arguments, plain=plain)
         args.exchange_argument(args.DEAD_LETTER_EXCHANGE, "queue", name, self.name, arguments)
-        if self.node.rules.bad_master_locator_is_internal_error:
-            args.check_master_locator(arguments)
         args.check_queue_arguments(name, self.name, arguments, self.node.rules)
         make = queue_class(arguments)
         make.check_declaration(
@@ -220,8 +218,10 @@ class VHost:
             durable=durable,
             exclusive=exclusive_to is not None,
             auto_delete=auto_delete,
-            server_named=server_named,
+            arguments=arguments,
         )
+        if self.node.rules.bad_master_locator_is_internal_error:
+            args.check_master_locator(arguments)
         queue = make(
             self,
             name,
@@ -244,7 +244,17 @@ class VHost:
             return arguments
         if not self.node.rules.vhosts_have_default_queue_type:
             return arguments
-        return {**arguments, args.QUEUE_TYPE: self.default_queue_type}
+        typed = {**arguments, args.QUEUE_TYPE: self.default_queue_type}
+        return dict(sorted(typed.items())) if self.node.rules.added_queue_type_sorts_arguments else typed
+
+    def check_server_named(self, *, plain: bool, arguments: dict[str, Any]) -> None:
+        """Refuse to make a name up for a queue whose type needs one: SoftError 406, whatever else is wrong.
+
+        Source: recorded scenario ``declare/server-named-before-arguments``.
+        """
+        kind = args.queue_type_of(self._with_default_type(arguments, plain=plain))
+        if kind in ("quorum", "stream"):
+            raise refusals.server_named_not_for(f"rabbit_{kind}_queue")
 
     def check_same_queue(
         self,

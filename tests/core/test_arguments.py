@@ -8,8 +8,8 @@ import pytest
 
 from mockbroker import Broker
 from mockbroker.core.arguments import parse_age_s
-from mockbroker.exceptions import ChannelClosedByBroker
-from mockbroker.values import Int8, Int64
+from mockbroker.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
+from mockbroker.values import Int8, Int64, LongString
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,7 @@ def test_a_value_in_range_is_taken_and_redeclared(argument: str, value: Any) -> 
         ("x-overflow", 1),
         ("x-dead-letter-exchange", 5),
         ("x-queue-mode", "fast"),
+        ("x-queue-version", -1),
         ("x-queue-type", "imaginary"),
         ("x-single-active-consumer", "yes"),
     ],
@@ -114,3 +115,86 @@ def test_server_named_queues_are_new_each_time_and_may_not_be_asked_for() -> Non
     name = names.pop()
     with pytest.raises(ChannelClosedByBroker, match="contains reserved prefix"):
         channel.queue_declare(name)
+
+
+OLD, NEW = "rabbitmq-3.10", "rabbitmq-4.0"
+
+
+def refused(
+    rules: str, arguments: dict[str, Any], queue: str = "q", before: dict[str, Any] | None = None
+) -> str:
+    """Declare a durable queue, after one with `before`; return why that is refused, or nothing."""
+    channel = Broker(rules=rules).connect().channel()
+    if before is not None:
+        channel.queue_declare(queue, durable=True, arguments=before)
+    try:
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+    except (ChannelClosedByBroker, ConnectionClosedByBroker) as error:
+        return error.reply_text
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("rules", "arguments", "first"),
+    [
+        (OLD, {"x-max-age": "1D", "x-initial-cluster-size": 1}, "x-max-age"),
+        (NEW, {"x-max-age": "1D", "x-initial-cluster-size": 1}, "x-initial-cluster-size"),
+        (NEW, {"x-queue-type": "classic", "x-max-age": "1D", "x-initial-cluster-size": 1}, "x-max-age"),
+        (OLD, {"x-max-age": "1D", "x-expires": -1}, "x-expires"),
+        (OLD, {"x-queue-master-locator": "bogus", "x-max-age": "1D"}, "x-max-age"),
+        (OLD, {"x-queue-master-locator": "bogus", "x-queue-type": "quorum"}, "x-queue-master-locator"),
+        (NEW, {"x-queue-type": "stream", "x-stream-filter-size-bytes": 15}, "x-stream-filter-size-bytes"),
+        (NEW, {"x-queue-type": "stream", "x-stream-max-segment-size-bytes": 3_000_000_001}, "x-stream-max"),
+    ],
+)
+def test_own_values_are_looked_at_before_arguments_of_other_types(
+    rules: str, arguments: dict[str, Any], first: str
+) -> None:
+    assert first in refused(rules, arguments)
+
+
+@pytest.mark.parametrize(
+    ("rules", "arguments"),
+    [
+        (OLD, {"x-queue-type": "stream", "x-stream-filter-size-bytes": "x"}),
+        (NEW, {"x-stream-filter-size-bytes": "x"}),
+        (NEW, {"x-queue-type": "stream", "x-stream-filter-size-bytes": 255}),
+        (OLD, {"x-queue-master-locator": b"random"}),
+        (NEW, {"x-queue-master-locator": "bogus"}),
+    ],
+)
+def test_what_nobody_looks_at_is_taken(rules: str, arguments: dict[str, Any]) -> None:
+    assert refused(rules, arguments) == ""
+
+
+@pytest.mark.parametrize(("rules", "shown"), [(OLD, "\ufffd"), (NEW, "\xff")])
+def test_a_type_that_is_not_utf8_is_shown(rules: str, shown: str) -> None:
+    assert f"unsupported queue type '{shown}'" in refused(rules, {"x-queue-type": LongString(b"\xff")})
+
+
+@pytest.mark.parametrize("kind", ["quorum", "stream"])
+def test_that_a_type_needs_a_name_comes_first(kind: str) -> None:
+    assert "Cannot declare a server-named" in refused(NEW, {"x-queue-type": kind, "x-max-age": "x"}, queue="")
+
+
+@pytest.mark.parametrize(
+    ("rules", "before", "after", "reason"),
+    [
+        (OLD, {}, {"x-max-age": "1D", "x-delivery-limit": 5}, ""),
+        (OLD, {}, {"x-queue-leader-locator": "random"}, ""),
+        (NEW, {}, {"x-queue-leader-locator": "random"}, "x-queue-leader-locator"),
+        (NEW, {}, {"x-queue-master-locator": "random"}, "x-queue-master-locator"),
+        (
+            OLD,
+            {"x-queue-type": "quorum"},
+            {"x-queue-type": "classic"},
+            "received 'classic' but current is 'quorum'",
+        ),
+        (NEW, {"x-queue-type": "stream"}, {"x-queue-type": "stream", "x-stream-filter-size-bytes": "x"}, ""),
+    ],
+)
+def test_the_arguments_of_the_queues_type_are_compared(
+    rules: str, before: dict[str, Any], after: dict[str, Any], reason: str
+) -> None:
+    text = refused(rules, after, before=before)
+    assert (reason in text) if reason else not text

@@ -99,7 +99,14 @@ class Queue:
 
     @classmethod
     def check_declaration(
-        cls, vhost: VHost, name: str, *, durable: bool, exclusive: bool, auto_delete: bool, server_named: bool
+        cls,
+        vhost: VHost,
+        name: str,
+        *,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: dict[str, Any],
     ) -> None:
         """Refuse properties that this queue type cannot have (SoftError 406)."""
 

@@ -125,13 +125,19 @@ class QuorumQueue(Queue):
 
     @classmethod
     def check_declaration(
-        cls, vhost: VHost, name: str, *, durable: bool, exclusive: bool, auto_delete: bool, server_named: bool
+        cls,
+        vhost: VHost,
+        name: str,
+        *,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: dict[str, Any],
     ) -> None:
         """Refuse what is not durable, or is temporary in another way: SoftError 406."""
         unsupported.check_replicated(
-            vhost, name, cls.type, durable=durable, exclusive=exclusive, auto_delete=auto_delete,
-            server_named=server_named,
-        )  # fmt: skip
+            vhost, name, durable=durable, exclusive=exclusive, auto_delete=auto_delete
+        )
 
     def apply_settings(self, settings: Settings) -> None:
         """Put new settings in force; a limit that became lower drops what is above it at once.

@@ -107,18 +107,20 @@ class StreamQueue(Queue):
 
     @classmethod
     def check_declaration(
-        cls, vhost: VHost, name: str, *, durable: bool, exclusive: bool, auto_delete: bool, server_named: bool
+        cls,
+        vhost: VHost,
+        name: str,
+        *,
+        durable: bool,
+        exclusive: bool,
+        auto_delete: bool,
+        arguments: dict[str, Any],
     ) -> None:
-        """Refuse what is not durable, or is temporary in another way: SoftError 406."""
+        """Refuse what is not durable or is temporary in another way, then wrong sizes: SoftError 406."""
         unsupported.check_replicated(
-            vhost,
-            name,
-            cls.type,
-            durable=durable,
-            exclusive=exclusive,
-            auto_delete=auto_delete,
-            server_named=server_named,
+            vhost, name, durable=durable, exclusive=exclusive, auto_delete=auto_delete
         )
+        args.check_stream_sizes(arguments, vhost.node.rules)
 
     def apply_settings(self, settings: Settings) -> None:
         """Put new settings in force. A stream never expires, whatever a policy says."""

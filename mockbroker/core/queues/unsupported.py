@@ -65,16 +65,12 @@ def no_prefetch(queue: Queue) -> SoftError:
 def check_replicated(
     vhost: VHost,
     name: str,
-    kind: str,
     *,
     durable: bool,
     exclusive: bool,
     auto_delete: bool,
-    server_named: bool,
 ) -> None:
     """Refuse what a queue that is kept on several nodes cannot be: SoftError 406."""
-    if server_named:
-        raise refusals.server_named_not_for(f"rabbit_{kind}_queue")
     for is_refused, what in (
         (auto_delete, "auto-delete"),
         (exclusive, "exclusive-owner"),
