@@ -238,6 +238,7 @@ _QUORUM = (
 )
 _STREAM = (MAX_LENGTH_BYTES, QUEUE_TYPE, MAX_AGE, SEGMENT_SIZE, CLUSTER_SIZE, LEADER_LOCATOR)
 _OF_TYPE = {"classic": _CLASSIC, "quorum": frozenset(_QUORUM), "stream": frozenset(_STREAM)}
+QUEUE_TYPES = tuple(_OF_TYPE)
 _TYPED = _CLASSIC.union(_QUORUM, _STREAM)
 """Arguments that belong to a queue type; any other is accepted and ignored."""
 _COMPARED = {
@@ -350,14 +351,10 @@ def check_same_queue_arguments(
     ``declare/redeclare-*``.
     """
     current, received = dict(current), dict(received)
-    kind = queue_type_of(current)
-    default = "classic" if rules.default_queue_type_in_equivalence else None
-    for arguments in (current, received):
-        if default is not None:
-            arguments.setdefault(QUEUE_TYPE, default)
-        elif kind == "classic" and arguments.get(QUEUE_TYPE) == "classic":
-            del arguments[QUEUE_TYPE]
-    compared = _COMPARED[kind]
+    for one, other in ((current, received), (received, current)):
+        if rules.default_queue_type_in_equivalence or other.get(QUEUE_TYPE) == "classic":
+            one.setdefault(QUEUE_TYPE, "classic")
+    compared = _COMPARED[queue_type_of(current)]
     more = [each for each in rules.arguments_of_every_queue_type if each not in compared]
     check_same_arguments("queue", name, vhost, current, received, (*compared, *more), rules)
 

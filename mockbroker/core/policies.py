@@ -173,9 +173,9 @@ def _fault_of_value(key: str, value: Any, rules: Rules) -> str | None:
 
 
 def _faults_of_target(apply_to: Any, rules: Rules) -> Iterator[str]:
-    if apply_to is None:
-        apply_to = "null"
-    elif isinstance(apply_to, list) and not apply_to:
+    if apply_to is None or isinstance(apply_to, bool):
+        apply_to = {None: "null", True: "true", False: "false"}[apply_to]
+    elif apply_to == []:
         apply_to = ""
     if not isinstance(apply_to, str):
         raise UnreadablePolicyError(f"apply-to must be a text, not {apply_to!r}")

@@ -250,10 +250,12 @@ class VHost:
     def check_server_named(self, *, plain: bool, arguments: dict[str, Any]) -> None:
         """Refuse to make a name up for a queue whose type needs one: SoftError 406, whatever else is wrong.
 
-        Source: recorded scenario ``declare/server-named-before-arguments``.
+        A type that does not exist is a HardError 541. Source: recorded scenarios ``declare/server-named-*``.
         """
-        kind = args.queue_type_of(self._with_default_type(arguments, plain=plain))
-        if kind in ("quorum", "stream"):
+        kind = self._with_default_type(arguments, plain=plain).get(args.QUEUE_TYPE, "classic")
+        if kind not in args.QUEUE_TYPES:
+            raise refusals.internal_error()
+        if kind != "classic":
             raise refusals.server_named_not_for(f"rabbit_{kind}_queue")
 
     def check_same_queue(

@@ -175,6 +175,7 @@ def test_a_type_that_is_not_utf8_is_shown(rules: str, shown: str) -> None:
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
 def test_that_a_type_needs_a_name_comes_first(kind: str) -> None:
     assert "Cannot declare a server-named" in refused(NEW, {"x-queue-type": kind, "x-max-age": "x"}, queue="")
+    assert refused(NEW, {"x-queue-type": "imaginary"}, queue="") == "INTERNAL_ERROR"
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,15 @@ def test_that_a_type_needs_a_name_comes_first(kind: str) -> None:
             {"x-queue-type": "classic"},
             "received 'classic' but current is 'quorum'",
         ),
+        (OLD, {"x-queue-type": "classic"}, {}, ""),
+        (OLD, {}, {"x-queue-type": "classic"}, ""),
+        (
+            OLD,
+            {"x-queue-type": "classic"},
+            {"x-queue-type": "quorum"},
+            "received 'quorum' but current is 'classic'",
+        ),
+        (OLD, {}, {"x-queue-type": "quorum"}, "current is none"),
         (NEW, {"x-queue-type": "stream"}, {"x-queue-type": "stream", "x-stream-filter-size-bytes": "x"}, ""),
     ],
 )
