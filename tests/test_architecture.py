@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "mockbroker"
 
 FLOORS = {
-    "ground": {"clock", "values", "terms", "message", "errors", "rules", "events", "trace"},
+    "ground": {"clock", "values", "terms", "erlang_text", "message", "errors", "rules", "events", "trace"},
     "core": {
         "core.refusals",
         "core.arguments",
@@ -61,6 +61,7 @@ _SPEECH = {"core.refusals", "core.arguments", "core.replies", "core.sinks"}
 BESIDE: dict[str, set[str]] = {
     "clock": {"errors"},
     "terms": {"values"},
+    "erlang_text": {"terms"},
     "message": {"values"},
     "errors": {"values"},
     "events": {"values"},

@@ -20,7 +20,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any
 
-from mockbroker.amqp import erlang_text
+from mockbroker import erlang_text
 from mockbroker.amqp.fields import (
     FieldError,
     decode_table,

@@ -24,7 +24,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from mockbroker.amqp import erlang_text, frames
+from mockbroker import erlang_text
+from mockbroker.amqp import frames
 from mockbroker.amqp.confirms import Confirms
 from mockbroker.amqp.conversation import CLOSED, RUNNING, ChannelLink, Conversation
 from mockbroker.amqp.fields import FieldError
@@ -43,6 +44,7 @@ from mockbroker.amqp.heartbeat import Heartbeat
 from mockbroker.amqp.methods import METHODS
 from mockbroker.clock import NS, Clock, Timer
 from mockbroker.errors import HardError
+from mockbroker.terms import Atom
 
 if TYPE_CHECKING:
     from mockbroker.core.channel import BrokerChannel
@@ -271,9 +273,8 @@ class Session:
             payload = data[position + 7 : after]
             if data[after] != END:
                 quoted = len(self._quote(kind, payload).rpartition("\n")[2]) + 2
-                self._lose_sync(
-                    kind, payload, erlang_text.pair("invalid_frame_end_marker", data[after], quoted)
-                )
+                marker = (Atom("invalid_frame_end_marker"), data[after])
+                self._lose_sync(kind, payload, erlang_text.pretty(marker, quoted, unicode=True))
                 return end
             if self.held_octets > HELD_BYTES:
                 self._has_stopped = True
@@ -510,7 +511,7 @@ class Session:
         conversation.refuse(HardError("UNEXPECTED_FRAME", text), blamed)
 
     def _quote(self, kind: int, payload: bytes) -> str:
-        return erlang_text.quoted_frame(kind, payload, unicode=self._node.rules.frames_are_quoted_in_unicode)
+        return erlang_text.quoted_frame(kind, payload, unicode=self._node.rules.terms_are_shown_in_unicode)
 
     def _unknown(self, kind: int, payload: bytes) -> HardError:
         return _quoting("FRAME_ERROR", f"{self._quote(kind, payload)}: unknown_frame")

@@ -8,7 +8,9 @@ Read next: ``errors.py``, ``core/vhost.py``.
 
 from __future__ import annotations
 
+from mockbroker.erlang_text import pretty
 from mockbroker.errors import AMQPError, HardError, SoftError
+from mockbroker.terms import term_of
 from mockbroker.values import Decimal, type_name
 
 TYPE_CHECKING = False
@@ -129,8 +131,8 @@ def internal_exchange(name: str, vhost: str) -> SoftError:
 # -- declarations
 
 
-def shown(value: Any, rules: Rules) -> str:
-    """Show a table value as RabbitMQ's texts do: as Erlang prints it, strings bare."""
+def shown(value: Any, rules: Rules, column: int) -> str:
+    """Show a table value that begins at `column` as Erlang prints it, but strings bare."""
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
@@ -140,30 +142,14 @@ def shown(value: Any, rules: Rules) -> str:
             return (
                 value.decode("latin-1")
                 if rules.bytes_are_shown_as_latin1
-                else value.decode("utf-8", "replace")
+                else value.decode("utf-8", "surrogateescape")
             )
-    return _printed(value)
+    return printed(value, rules, column)
 
 
-def _printed(value: Any) -> str:
-    """Print a table value as an Erlang term."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if value is None:
-        return "undefined"
-    if isinstance(value, float):
-        text = repr(float(value)).replace("e+", "e")
-        return text if "." in text else text.replace("e", ".0e")
-    if isinstance(value, Decimal):
-        return f"{{{value.scale},{value.unscaled}}}"
-    if isinstance(value, int):
-        return str(int(value))
-    if isinstance(value, list):
-        return f"[{','.join(f'{{{type_name(item)},{_printed(item)}}}' for item in value)}]"
-    if isinstance(value, dict):
-        pairs = (f'{{<<"{name}">>,{type_name(item)},{_printed(item)}}}' for name, item in value.items())
-        return f"[{','.join(pairs)}]"
-    return f'<<"{value.decode("latin-1") if isinstance(value, bytes) else value}">>'
+def printed(value: Any, rules: Rules, column: int) -> str:
+    """Show a table value that begins at `column` as Erlang prints it."""
+    return pretty(term_of(value), column, unicode=rules.terms_are_shown_in_unicode)
 
 
 def term(value: Any) -> str:
@@ -175,15 +161,6 @@ def term(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(term, value))}]"
     return str(value)
-
-
-def atom(name: str) -> str:
-    """Show a name as Erlang prints an atom: in quotes when it is more than letters.
-
-    >>> atom("direct"), atom("x-random")
-    ('direct', "'x-random'")
-    """
-    return f"'{name}'" if "-" in name else name
 
 
 def inequivalent(what: str, kind: str, name: str, vhost: str, received: Any, current: Any) -> SoftError:
@@ -198,13 +175,16 @@ def inequivalent_values(
     """406: redeclared with another value, both of which are there. A decimal makes it 541."""
     if isinstance(received, Decimal) or isinstance(current, Decimal):
         return internal_error()
-    texts = ["none" if value is None else f"'{shown(value, rules)}'" for value in (received, current)]
+    texts = ["none" if value is None else f"'{shown(value, rules, 1)}'" for value in (received, current)]
     return inequivalent(what, kind, name, vhost, *texts)
 
 
 def described(value: Any, rules: Rules, *, present: bool) -> str:
     """Describe an argument's value beside one that is absent: ``none`` or its value and type."""
-    return f"the value '{shown(value, rules)}' of type '{type_name(value)}'" if present else "none"
+    if not present:
+        return "none"
+    before = "the value '"
+    return f"{before}{shown(value, rules, len(before))}' of type '{type_name(value)}'"
 
 
 def invalid_argument(argument: str, name: str, vhost: str, reason: str, kind: str = "queue") -> SoftError:
@@ -258,20 +238,18 @@ def unknown_exchange_type(kind: str, rules: Rules) -> SoftError | HardError:
     return SoftError("PRECONDITION_FAILED", text)
 
 
-def bad_match_type(value: Any) -> SoftError:
+def bad_match_type(value: Any, rules: Rules) -> SoftError:
     """406: x-match of a headers binding is not a string."""
-    return SoftError(
-        "PRECONDITION_FAILED",
-        f"Invalid x-match field type {type_name(value)} (value {_printed(value)}); expected longstr",
-    )
+    before = f"Invalid x-match field type {type_name(value)} (value "
+    text = printed(value, rules, len(before))
+    return SoftError("PRECONDITION_FAILED", f"{before}{text}); expected longstr")
 
 
-def bad_match_value(value: str) -> SoftError:
+def bad_match_value(value: str | bytes, rules: Rules) -> SoftError:
     """406: x-match of a headers binding is none of the four words."""
-    return SoftError(
-        "PRECONDITION_FAILED",
-        f'Invalid x-match field value <<"{value}">>; expected all, any, all-with-x, or any-with-x',
-    )
+    before = "Invalid x-match field value "
+    text = printed(value, rules, len(before))
+    return SoftError("PRECONDITION_FAILED", f"{before}{text}; expected all, any, all-with-x, or any-with-x")
 
 
 # -- publishing

@@ -16,6 +16,7 @@ from mockbroker.core.exchanges.base import Binding, Exchange
 from mockbroker.core.exchanges.direct import DefaultExchange
 from mockbroker.core.exchanges.types import exchange_class
 from mockbroker.core.queues.settings import Settings
+from mockbroker.erlang_text import atom
 from mockbroker.errors import AMQPError
 
 TYPE_CHECKING = False
@@ -146,12 +147,12 @@ class VHost:
         arguments: dict[str, Any],
     ) -> None:
         for what, received in (
-            ("type", refusals.atom(kind)),
+            ("type", atom(kind)),
             ("durable", durable),
             ("auto_delete", auto_delete),
             ("internal", internal),
         ):
-            current = refusals.atom(there.type) if what == "type" else getattr(there, what)
+            current = atom(there.type) if what == "type" else getattr(there, what)
             if received != current:
                 raise refusals.inequivalent_values(
                     what, "exchange", there.name, self.name, received, current, self.node.rules

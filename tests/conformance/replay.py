@@ -99,7 +99,7 @@ class _Client:
         """Take what the broker sends, while somebody is there to take it."""
         if not self.is_alive:
             return
-        event: Event = {"ev": method_name, **fields}
+        event: Event = {"ev": method_name, **{name: _as_read(value) for name, value in fields.items()}}
         if body is not None:
             event["properties"] = show_properties(properties)
             event["body"] = show_body(body)
@@ -120,6 +120,13 @@ class _Client:
         while self._unanswered:
             channel_number, method_name = self._unanswered.pop(0)
             self.conversation.handle(channel_number, method_name, {})
+
+
+def _as_read(value: Any) -> Any:
+    """A field as a client reads it: octets of a string that are not UTF-8 are replaced."""
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return value
 
 
 class Replay:

@@ -73,8 +73,9 @@ class ConsistentHashExchange(Exchange):
     def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
         """Refuse a binding key that is no integer above 0 (SoftError 406)."""
         if not ERLANG_INTEGER.fullmatch(routing_key):
-            shown = refusals.term(routing_key) if routing_key else "<<>>"
-            raise SoftError("PRECONDITION_FAILED", f"The binding key must be an integer: {shown}")
+            before = "The binding key must be an integer: "
+            shown = refusals.printed(routing_key, self.vhost.node.rules, len(before))
+            raise SoftError("PRECONDITION_FAILED", before + shown)
         if int(routing_key) < 1:
             raise SoftError("PRECONDITION_FAILED", "The binding key must be greater than 0")
 

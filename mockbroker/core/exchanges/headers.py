@@ -11,7 +11,7 @@ from __future__ import annotations
 from mockbroker.core import refusals
 from mockbroker.core.exchanges.base import Exchange
 from mockbroker.terms import comparable, term_of
-from mockbroker.values import Timestamp
+from mockbroker.values import LongString, Timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,11 +65,11 @@ class HeadersExchange(Exchange):
         """Refuse an x-match that is no string or none of the four words (SoftError 406)."""
         if _MATCH not in arguments:
             return
-        kind = arguments[_MATCH]
-        if not isinstance(kind, str):
-            raise refusals.bad_match_type(kind)
+        kind, rules = arguments[_MATCH], self.vhost.node.rules
+        if not isinstance(kind, str | LongString):
+            raise refusals.bad_match_type(kind, rules)
         if kind not in _KINDS:
-            raise refusals.bad_match_value(kind)
+            raise refusals.bad_match_value(kind, rules)
 
     def route(self, routing_key: str, headers: dict[str, Any] | None) -> Iterable[Destination]:
         """Return the destinations of all bindings whose arguments match."""

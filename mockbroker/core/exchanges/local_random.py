@@ -27,7 +27,8 @@ class LocalRandomExchange(RandomExchange):
     def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
         """Refuse a binding key, an exchange, and a queue of another type (SoftError 406)."""
         if routing_key:
-            raise SoftError("PRECONDITION_FAILED", f"Non empty binding '{routing_key}' key not permitted")
+            octets = routing_key.encode("utf-8", "surrogateescape").decode("latin-1")
+            raise SoftError("PRECONDITION_FAILED", f"Non empty binding '{octets}' key not permitted")
         if destination.kind != "queue":
             raise SoftError("PRECONDITION_FAILED", "Destination not found")
         if destination.type != "classic":

@@ -54,10 +54,9 @@ class RecentHistoryExchange(FanoutExchange):
             return
         length = arguments[_LENGTH]
         if type_name(length) not in _INTEGERS or length < 1:
-            shown = refusals.term(length)
-            raise SoftError(
-                "PRECONDITION_FAILED", f"Invalid argument {shown}, '{_LENGTH}' must be a positive integer"
-            )
+            before = "Invalid argument "
+            shown = refusals.printed(length, vhost.node.rules, len(before))
+            raise SoftError("PRECONDITION_FAILED", f"{before}{shown}, '{_LENGTH}' must be a positive integer")
 
     def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
         """Refuse an exchange that has no queue for a message of the history (HardError 541)."""
