@@ -98,6 +98,7 @@ class Rules:
     stream_letters_keep_expiration: bool
     stream_keeps_annotations: bool
     stream_turns_bytes_into_text: bool
+    stream_property_headers: Mapping[str, str]
     stream_shows_transient: bool
     stream_nack_is_refused: bool
     stream_prefetch_text: str
@@ -165,6 +166,7 @@ class _RabbitMQ310(Rules):
     stream_letters_keep_expiration = False
     stream_keeps_annotations = False
     stream_turns_bytes_into_text = False
+    stream_property_headers = MappingProxyType({"x-basic-type": "type", "x-basic-app-id": "app_id"})
     stream_shows_transient = False
     stream_nack_is_refused = True
     stream_prefetch_text = "consumer prefetch count is not set for 'queue '{queue}' in vhost '{vhost}''"
@@ -239,6 +241,9 @@ class _RabbitMQ40(Rules):
     stream_letters_keep_expiration = True
     stream_keeps_annotations = True
     stream_turns_bytes_into_text = True
+    stream_property_headers = MappingProxyType(
+        {"x-basic-type": "type", "x-basic-priority": "priority", "x-basic-expiration": "expiration"}
+    )
     stream_shows_transient = True
     stream_nack_is_refused = False
     stream_prefetch_text = "consumer prefetch count is not set for stream queue '{queue}' in vhost '{vhost}'"

@@ -303,25 +303,24 @@ def check_stream_sizes(arguments: dict[str, Any], rules: Rules) -> None:
             raise refusals.wrong_filter_size(FILTER_SIZE)
 
 
-def check_consumer_arguments(name: str, vhost: str, arguments: dict[str, Any], rules: Rules) -> None:
-    """Refuse arguments that a consumer of queue `name` cannot have: SoftError 406."""
-    for argument, check in _CONSUMER_CHECKS.items():
-        if argument in arguments:
-            try:
-                check(arguments[argument])
-            except _Unacceptable as reason:
-                raise refusals.invalid_argument(argument, name, vhost, reason.text(rules)) from None
-
-
 def check_consumer_arguments_of(
     kind: str, name: str, vhost: str, arguments: dict[str, Any], rules: Rules
 ) -> None:
-    """Refuse arguments that consumers of a queue type cannot have, then wrong values: SoftError 406."""
+    """Refuse arguments that consumers of a queue type cannot have, then wrong values: SoftError 406.
+
+    One that no queue type knows is accepted, whatever its value. Source: recorded scenario
+    ``consumer-cancel/on-failover-any-value``.
+    """
     known = rules.consumer_arguments
     for argument in sorted({each for names in known.values() for each in names}):
         if argument in arguments and argument not in known[kind]:
             raise refusals.invalid_argument_for_type(argument, name, vhost, f"rabbit_{kind}_queue")
-    check_consumer_arguments(name, vhost, arguments, rules)
+    for argument, check in _CONSUMER_CHECKS.items():
+        if argument in arguments and argument in known[kind]:
+            try:
+                check(arguments[argument])
+            except _Unacceptable as reason:
+                raise refusals.invalid_argument(argument, name, vhost, reason.text(rules)) from None
 
 
 def check_stream_offset(name: str, vhost: str, arguments: dict[str, Any]) -> None:

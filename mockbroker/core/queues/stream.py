@@ -21,9 +21,9 @@ from mockbroker.core.dispatch import Ring
 from mockbroker.core.queues import unsupported
 from mockbroker.core.queues.base import Queue
 from mockbroker.core.queues.stream_message import (
-    as_stored_letter,
     check_storable,
     filter_value,
+    is_readable,
     shown,
     stored,
 )
@@ -159,18 +159,16 @@ class StreamQueue(Queue):
         refused when its publisher waits for an answer. Where the rules have it so, streams take no other
         dead letters.
         """
-        rules = self.node.rules
-        if not is_dead_letter(message):
-            check_storable(message, rules)
-        elif publisher is None and not rules.stream_takes_dead_letters:
+        rules, is_letter = self.node.rules, is_dead_letter(message)
+        if is_letter and publisher is None and not rules.stream_takes_dead_letters:
             return True
-        else:
-            try:
-                check_storable(message, rules)
-            except HardError:
+        try:
+            check_storable(message, rules)
+        except HardError:
+            if is_letter:
                 return publisher is None
-            message = as_stored_letter(message, rules)
-        self._messages.append(stored(message, rules))
+            raise
+        self._messages.append(stored(message, rules, is_letter=is_letter))
         self._times_ms.append(self._now_ms())
         self.dispatch()
         return True
@@ -215,7 +213,11 @@ class StreamQueue(Queue):
             message = self._messages[offset - self._first]
             reader.offset = offset + 1
             if reader.wants(message):
-                self._send(consumer, offset, message)
+                if is_readable(message):
+                    self._send(consumer, offset, message)
+                else:
+                    consumer.credit = 0  # nothing more comes to it
+                    self.node.later(_end_connection, consumer)
         if not consumer.credit:
             self.ring.set_aside(consumer)
 
@@ -238,8 +240,9 @@ class StreamQueue(Queue):
 
     @property
     def refuses_returns(self) -> bool:
-        """Whether the rules have no returns to a stream."""
-        return self.node.rules.stream_nack_is_refused
+        """Whether the rules have no returns to a stream; one that is deleted is told of none. Source:
+        recorded scenario ``streams/deleted-then-returned``."""
+        return self.node.rules.stream_nack_is_refused and not self.is_deleted
 
     def check_recover(self) -> None:
         """Refuse basic.recover where the rules have no returns: HardError 541."""
@@ -280,7 +283,8 @@ class StreamQueue(Queue):
             raise unsupported.global_qos(self)
         if no_ack:
             raise unsupported.automatic_ack(self)
-        if self.node.rules.stream_filters and arguments.get(args.STREAM_FILTER) == []:
+        wanted = arguments.get(args.STREAM_FILTER)
+        if self.node.rules.stream_filters and isinstance(wanted, list) and _filter_values(wanted) is None:
             raise refusals.internal_error()
 
     def add_consumer(self, consumer: Consumer) -> None:
@@ -331,6 +335,12 @@ class StreamQueue(Queue):
             assert consumer.parked_at or reader.offset >= self.next_position, (
                 f"{consumer!r} could read on at {reader.offset}"
             )
+
+
+def _end_connection(consumer: Consumer) -> None:
+    """Close the connection of a consumer that met an unreadable message: 541."""
+    if consumer.channel.is_open:
+        consumer.channel.connection.close_forced(refusals.internal_error())
 
 
 def _filter_values(argument: Any) -> frozenset[str] | None:

@@ -224,3 +224,36 @@ def test_restart_and_power_cut_keep_everything(rules: str) -> None:
         bench.broker.check()
     bench.consume("c", "first")
     assert bench.read() == ["m0", "m1"]
+
+
+def test_a_message_that_nobody_can_read_ends_its_readers(rules: str) -> None:
+    bench = Bench(rules)
+    reader = bench.consume("c")
+    bench.publish("m0")
+    bench.publish("m1", headers={"x-basic-type": 5})
+    bench.publish("m2")
+    assert bench.read() == []
+    assert not reader.is_open
+    assert not reader.connection.is_open
+    assert bench.channel.queue_declare("s", passive=True).method.message_count == 3
+    bench.consume("d", 2)
+    assert bench.read() == ["m2"]
+
+
+def test_a_deleted_stream_takes_returns(rules: str) -> None:
+    bench = Bench(rules)
+    channel = bench.consume("c")
+    bench.publish("m0", "m1", "m2")
+    bench.read()
+    bench.channel.queue_delete("s")
+    channel.basic_nack(1)
+    channel.basic_reject(2, requeue=False)
+    channel.basic_recover(requeue=True)
+    bench.broker.check()
+
+
+@pytest.mark.parametrize("wanted", [[], [1], [None, True]])
+def test_a_filter_without_a_text_ends_the_connection(wanted: list[object]) -> None:
+    bench = Bench("rabbitmq-4.0")
+    with pytest.raises(ConnectionClosedByBroker, match="541"):
+        bench.consume("c", x_stream_filter=wanted)
