@@ -111,6 +111,7 @@ class Channel:
     def _refused(self, error: AMQPError) -> exceptions.AMQPError:
         """Close what the error closes; return the exception that tells the program."""
         core = self._core
+        error = core.connection.told(error)
         if isinstance(error, SoftError):
             self._close_reason = exceptions.ChannelClosedByBroker(error.reply_code, error.reply_text)
             core.connection.refuse(core, error)

@@ -84,12 +84,15 @@ class AMQPError(MockbrokerError):
     """A method that the broker refuses.
 
     `reply_code` is the number, `reply_text` what a client is told: the code's name, a dash, the text.
-    An empty text leaves the name alone, as RabbitMQ does for 541.
+    An empty text leaves the name alone, as RabbitMQ does for 541. `is_cut_beyond_ascii` says whether the text
+    was too long, and what is left of it is not ASCII.
     """
 
     def __init__(self, code: str, text: str = "") -> None:
         self.reply_code = REPLY_CODES[code]
-        self.reply_text = shortened(f"{code} - {text}" if text else code)
+        whole = f"{code} - {text}" if text else code
+        self.reply_text = shortened(whole)
+        self.is_cut_beyond_ascii = self.reply_text is not whole and not self.reply_text.isascii()
         super().__init__(self.reply_code, self.reply_text)
 
     def __str__(self) -> str:

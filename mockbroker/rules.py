@@ -63,6 +63,7 @@ class Rules:
     says_that_history_has_no_queue: bool
     # texts
     bytes_are_shown_as_latin1: bool
+    shortens_ascii_only: bool
     terms_are_shown_in_unicode: bool
     # queues
     arguments_of_every_queue_type: tuple[str, ...]
@@ -135,6 +136,7 @@ class _RabbitMQ310(Rules):
     hashes_headers_with_type = True
     says_that_history_has_no_queue = False
     bytes_are_shown_as_latin1 = False
+    shortens_ascii_only = False
     terms_are_shown_in_unicode = False
     bad_master_locator_is_internal_error = True
     default_queue_type_in_equivalence = False
@@ -210,6 +212,7 @@ class _RabbitMQ40(Rules):
     hashes_headers_with_type = False
     says_that_history_has_no_queue = True
     bytes_are_shown_as_latin1 = True
+    shortens_ascii_only = True
     terms_are_shown_in_unicode = True
     bad_master_locator_is_internal_error = False
     default_queue_type_in_equivalence = True

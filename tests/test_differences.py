@@ -479,6 +479,12 @@ def test_a_table_may_be_nested_to_a_depth(broker: Broker, depth: int, is_refused
     assert (answers[-1] != "queue.declare-ok", is_hung_up) == (is_refused, is_refused)
 
 
+def test_few_words_are_invalid_exchange_types(broker: Broker) -> None:
+    for kind, what in (("queue", "invalid"), ("", "invalid"), ("nonsense", "unknown"), ("erlang", "unknown")):
+        with pytest.raises(ChannelClosedByBroker, match=f"{what} exchange type '{kind}'"):
+            broker.connect().channel().exchange_declare("x", kind)
+
+
 def test_a_breach_of_the_handshake_ends_the_link_at_once(broker: Broker) -> None:
     early = method(0, "connection.open", virtual_host="/")
     assert raw_session(broker, HEADER + early) == (["connection.start"], True)

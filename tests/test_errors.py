@@ -17,6 +17,23 @@ def test_an_empty_text_leaves_the_name_alone() -> None:
     assert errors.HardError("INTERNAL_ERROR").reply_text == "INTERNAL_ERROR"
 
 
+@pytest.mark.parametrize(
+    ("text", "kept", "is_cut_beyond_ascii"),
+    [
+        ("x" * 243, "x" * 243, False),
+        ("x" * 244, "x" * 240 + "...", False),
+        ("é" * 121, "é" * 121, False),
+        ("é" * 122, "é" * 120 + "...", True),
+        ("x" * 244 + "é", "x" * 240 + "...", False),
+        ("x" * 239 + "é" * 10, "x" * 239 + "\udcc3...", True),
+    ],
+)
+def test_a_text_has_255_octets_at_most(text: str, kept: str, is_cut_beyond_ascii: bool) -> None:
+    error = errors.SoftError("NOT_FOUND", text)
+    assert error.reply_text == f"NOT_FOUND - {kept}"
+    assert error.is_cut_beyond_ascii is is_cut_beyond_ascii
+
+
 def test_an_unknown_code_is_a_mistake() -> None:
     with pytest.raises(KeyError):
         errors.SoftError("NO_SUCH_CODE")

@@ -367,6 +367,7 @@ class Conversation:
     def _refuse(self, channel_number: int, error: AMQPError, method_name: str) -> None:
         """Tell the client, then let the core do what the error asks for."""
         assert self.connection is not None
+        error = self.connection.told(error)
         if isinstance(error, SoftError):
             link = self._links[channel_number]
             channel, link.channel = link.channel, None

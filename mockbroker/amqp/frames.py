@@ -233,12 +233,6 @@ _EMPTY = {
 }
 
 
-def clipped(reply_text: str) -> str:
-    """Cut a reply text to what a short string holds, as RabbitMQ cuts it: 252 octets and three dots."""
-    raw = reply_text.encode("utf-8", "surrogateescape")
-    return reply_text if len(raw) <= 255 else raw[:252].decode("utf-8", "surrogateescape") + "..."
-
-
 def encode_ack(channel_number: int, delivery_tag: int, multiple: bool) -> bytes:
     """Return basic.ack as a frame."""
     return _ACK_FRAME.pack(METHOD, channel_number, 13, _BASIC, _ACK, delivery_tag, multiple, END)

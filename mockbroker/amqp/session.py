@@ -43,7 +43,7 @@ from mockbroker.amqp.handshake import OPENING, Handshake, Refused
 from mockbroker.amqp.heartbeat import Heartbeat
 from mockbroker.amqp.methods import METHODS
 from mockbroker.clock import NS, Clock, Timer
-from mockbroker.errors import HardError
+from mockbroker.errors import HardError, shortened
 from mockbroker.terms import Atom
 
 if TYPE_CHECKING:
@@ -544,7 +544,7 @@ class Session:
     ) -> None:
         """Write one method, with its content if it has a body."""
         if method_name.endswith(".close"):
-            fields = fields | {"reply_text": frames.clipped(fields["reply_text"])}
+            fields = fields | {"reply_text": shortened(fields["reply_text"])}
             self._note_close(channel_number)
         payload = frames.encode_method(method_name, fields)
         if body is None:

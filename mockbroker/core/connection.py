@@ -89,6 +89,15 @@ class BrokerConnection:
             self.node.trace.channel_opened(channel)
         return channel
 
+    def told(self, error: AMQPError) -> AMQPError:
+        """Return the error that the client is told of: 541 in place of one whose text cannot be shortened.
+
+        Source: recorded scenario ``errors/long-text-beyond-ascii``.
+        """
+        if error.is_cut_beyond_ascii and self.node.rules.shortens_ascii_only:
+            return refusals.internal_error()
+        return error
+
     def refuse(self, channel: BrokerChannel | None, error: AMQPError) -> None:
         """Do what an error asks for: end the channel, or the connection. The client has been told."""
         if self.node.trace is not None:

@@ -230,9 +230,20 @@ def wrong_filter_size(argument: str) -> SoftError:
     return SoftError("PRECONDITION_FAILED", f"Invalid value for  {argument}")
 
 
+_ATOMS = frozenset(
+    "classic default exchange header internal log match none null ok queue queues rabbit random rpc stream true"
+    " undefined".split()
+)
+"""Words that mean something to RabbitMQ's node, and are no exchange type: the usual ones of thousands."""
+
+
 def unknown_exchange_type(kind: str, rules: Rules) -> SoftError | HardError:
-    """503 for the connection on 3.10, 406 for the channel on 4.0."""
-    text = f"unknown exchange type '{kind}'"
+    """503 for the connection on 3.10, 406 for the channel on 4.0.
+
+    A word that the server uses for something else is an invalid type. Source: recorded scenarios
+    ``exchanges/declare-invalid-type*``.
+    """
+    text = f"{'invalid' if not kind or kind in _ATOMS else 'unknown'} exchange type '{kind}'"
     if rules.unknown_exchange_type_closes_connection:
         return HardError("COMMAND_INVALID", text)
     return SoftError("PRECONDITION_FAILED", text)

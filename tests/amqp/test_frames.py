@@ -196,12 +196,6 @@ def test_ack_has_its_own_writer_that_agrees_with_the_general_one():
     assert frames.encode_ack(9, 300, True) == expected
 
 
-def test_a_long_reply_text_is_cut_as_rabbitmq_cuts_it():
-    assert frames.clipped("x" * 255) == "x" * 255
-    assert frames.clipped("x" * 256) == "x" * 252 + "..."
-    assert len(frames.clipped("é" * 200).encode("utf-8", "surrogateescape")) == 255
-
-
 def test_a_timestamp_is_any_unsigned_number():
     assert frames.decode_properties(frames.encode_properties({"timestamp": Timestamp(2**64 - 1)})) == {
         "timestamp": 2**64 - 1

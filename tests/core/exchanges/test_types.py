@@ -60,3 +60,11 @@ def test_atoms_in_a_text_are_quoted_when_they_need_it() -> None:
     channel.exchange_declare("x", "x-random")
     with pytest.raises(ChannelClosedByBroker, match="received 'direct' but current is ''x-random''"):
         channel.exchange_declare("x", "direct")
+
+
+@pytest.mark.parametrize(("rules", "code"), [("rabbitmq-3.10", 503), ("rabbitmq-4.0", 541)])
+def test_a_text_that_cannot_be_shortened_ends_the_connection(rules: str, code: int) -> None:
+    connection = Broker(rules=rules).connect()
+    with pytest.raises(ConnectionClosedByBroker, match=str(code)):
+        connection.channel().exchange_declare("x", "é" * 120)
+    assert not connection.is_open
