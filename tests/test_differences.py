@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from mockbroker import BasicProperties, Broker, Channel
+from mockbroker.amqp.frames import METHOD, encode_method, frame
 from mockbroker.amqp.session import Session
 from mockbroker.errors import PolicyError
 from mockbroker.exceptions import (
@@ -483,6 +484,21 @@ def test_few_words_are_invalid_exchange_types(broker: Broker) -> None:
     for kind, what in (("queue", "invalid"), ("", "invalid"), ("nonsense", "unknown"), ("erlang", "unknown")):
         with pytest.raises(ChannelClosedByBroker, match=f"{what} exchange type '{kind}'"):
             broker.connect().channel().exchange_declare("x", kind)
+
+
+def test_there_is_no_credit_flow() -> None:
+    broker = Broker(rules="rabbitmq-3.10")
+    channel = broker.connect().channel()
+    channel.queue_declare("q")
+    channel.basic_publish("", "q", b"one")
+    got: list[bytes] = []
+    none = {"x-credit": {"credit": 0, "drain": False}}
+    channel.basic_consume("q", lambda *delivery: got.append(delivery[3]), arguments=none)
+    broker.run()
+    assert got == [b"one"]
+    credit = frame(METHOD, 1, encode_method("basic.credit", {"consumer_tag": "c", "credit": 1}))
+    answers, _ = raw_session(broker, handshake() + method(1, "channel.open") + credit)
+    assert answers[-1] == "connection.close"
 
 
 def test_a_breach_of_the_handshake_ends_the_link_at_once(broker: Broker) -> None:

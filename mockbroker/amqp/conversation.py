@@ -19,6 +19,7 @@ it calls the core's operations and passes on what they say.
     not open     channel.open                  open-ok                           open
     not open     other                         504 expected 'channel.open'       (connection closing)
     open         channel.close                 end the channel, close-ok         not open
+    open         access.request                request-ok                        open
     open         an operation                  its reply, or its error           open, closing
     open         other                         503 unimplemented method          (connection closing)
     closing      channel.close-ok              nothing                           not open
@@ -97,6 +98,8 @@ _OPERATIONS: dict[str, str] = {
     )
 }
 """Method -> operation of `BrokerChannel`: what a client may send on an open channel but publish and close."""
+
+_TICKET = 1
 
 _GET_OK_FIELDS = tuple(name for name, _ in METHODS["basic.get-ok"].fields)
 
@@ -335,6 +338,9 @@ class Conversation:
             del self._links[link.number]
             channel.close()
             self.send(link.number, "channel.close-ok", {})
+        elif method_name == "access.request":
+            # A thing of AMQP 0-8: the ticket is always the same and means nothing.
+            self.send(link.number, "access.request-ok", {"ticket": _TICKET})
         else:
             self._operate(channel, method_name, fields)
 

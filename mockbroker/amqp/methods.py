@@ -6,7 +6,9 @@ Refuses to know: how a field looks on the wire, and what a method does.
 The kinds of fields are ``bit``, ``octet``, ``short``, ``long``, ``longlong``, ``shortstr``, ``longstr`` and
 ``table``. Names of fields have ``_`` where the specification has ``-``.
 
-Source: AMQP 0-9-1 specification, and RabbitMQ's "Protocol Extensions".
+Source: AMQP 0-9-1 specification, and RabbitMQ's "Protocol Extensions"; access.* is of AMQP 0-8, and
+basic.credit* are of servers before 4.0: both are still known (``errors/access-request``,
+``errors/basic-credit-*``).
 
 Read next: ``conversation.py``.
 """
@@ -61,6 +63,10 @@ _SPECIFICATION: dict[tuple[str, int], dict[str, tuple[int, str]]] = {
         "close": (40, _CLOSE),
         "close-ok": (41, ""),
     },
+    ("access", 30): {
+        "request": (10, "realm:shortstr exclusive passive active write read"),
+        "request-ok": (11, "ticket:short"),
+    },
     ("exchange", 40): {
         "declare": (
             10,
@@ -105,6 +111,9 @@ _SPECIFICATION: dict[tuple[str, int], dict[str, tuple[int, str]]] = {
         "recover": (110, "requeue"),
         "recover-ok": (111, ""),
         "nack": (120, "delivery_tag:longlong multiple requeue"),
+        "credit": (200, "consumer_tag:shortstr credit:long drain"),
+        "credit-ok": (201, "available:long"),
+        "credit-drained": (202, "consumer_tag:shortstr credit_drained:long"),
     },
     ("confirm", 85): {
         "select": (10, "no_wait"),
@@ -134,4 +143,4 @@ METHODS: dict[str, Method] = {
 """Name -> method."""
 
 CONTENT_METHODS = frozenset({"basic.publish", "basic.return", "basic.deliver", "basic.get-ok"})
-"""The methods that a content header and a body follow."""
+"""The methods that a content header and a body follow, whoever sends them."""

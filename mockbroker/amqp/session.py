@@ -41,7 +41,7 @@ from mockbroker.amqp.frames import (
 )
 from mockbroker.amqp.handshake import OPENING, Handshake, Refused
 from mockbroker.amqp.heartbeat import Heartbeat
-from mockbroker.amqp.methods import METHODS
+from mockbroker.amqp.methods import CONTENT_METHODS, METHODS
 from mockbroker.clock import NS, Clock, Timer
 from mockbroker.errors import HardError, shortened
 from mockbroker.terms import Atom
@@ -115,12 +115,14 @@ class _WireConversation(Conversation):
 
 
 class _Incoming:
-    """What has come of a message on one channel; between messages `method_name` is empty."""
+    """What has come of a message on one channel."""
 
-    __slots__ = ("chunks", "fields", "is_closing", "properties", "remaining")
+    __slots__ = ("chunks", "fields", "is_closing", "method", "properties", "remaining")
 
     def __init__(self) -> None:
-        # Invariant: `fields` is None between messages; `remaining` is None until the content header is there.
+        # Invariant: between messages `fields` is None and `method` is basic.publish; `remaining` is None until
+        # the content header is there.
+        self.method = frames.PUBLISH
         self.fields: Table | None = None
         self.remaining: int | None = None
         self.properties = b""
@@ -420,6 +422,9 @@ class Session:
                 incoming.fields = frames.decode_publish(payload)
             else:
                 method, fields = frames.decode_method(payload)
+                if method.name in CONTENT_METHODS:  # no client's, and refused when its content is there
+                    incoming.method, incoming.fields = method, fields
+                    return
                 conversation.handle(number, method.name, fields)
                 self._note_closing(number, incoming, method.name)
         elif kind == BODY:
@@ -460,7 +465,7 @@ class Session:
         elif class_id != frames.PUBLISH.class_id:
             expected = frames.PUBLISH.class_id
             text = f"expected content header for class {expected}, got one for class {class_id} instead"
-            conversation.refuse(HardError("UNEXPECTED_FRAME", text), frames.PUBLISH.name)
+            conversation.refuse(HardError("UNEXPECTED_FRAME", text), incoming.method.name)
         else:
             incoming.properties = payload[frames.CONTENT_HEAD.size :]
             if body_bytes:
@@ -490,13 +495,14 @@ class Session:
     def _publish(
         self, conversation: _WireConversation, number: int, incoming: _Incoming, body: bytes
     ) -> None:
-        fields = incoming.fields
+        fields, method = incoming.fields, incoming.method
         assert fields is not None
         properties = frames.decode_properties(incoming.properties)
         incoming.fields = incoming.remaining = None
         if incoming.chunks:
             incoming.chunks = []
-        conversation.handle(number, "basic.publish", fields, properties, body)
+        incoming.method = frames.PUBLISH
+        conversation.handle(number, method.name, fields, properties, body)
 
     # Errors in the bytes
 
@@ -504,10 +510,10 @@ class Session:
         if incoming.fields is None:
             text, blamed = "expected method frame, got non method frame instead", ""
         elif incoming.remaining is None:
-            class_id, blamed = frames.PUBLISH.class_id, frames.PUBLISH.name
+            class_id, blamed = frames.PUBLISH.class_id, incoming.method.name
             text = f"expected content header for class {class_id}, got non content header frame instead"
         else:
-            text, blamed = "expected content body, got non content body frame instead", frames.PUBLISH.name
+            text, blamed = "expected content body, got non content body frame instead", incoming.method.name
         conversation.refuse(HardError("UNEXPECTED_FRAME", text), blamed)
 
     def _quote(self, kind: int, payload: bytes) -> str:

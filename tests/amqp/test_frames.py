@@ -35,6 +35,16 @@ def hyphenated(pamqp_name):
     return f"{class_name.lower()}.{words.lstrip('-')}"
 
 
+NOT_PAMQPS = (
+    "access.request",
+    "access.request-ok",
+    "basic.credit",
+    "basic.credit-ok",
+    "basic.credit-drained",
+)
+"""Methods that are no part of AMQP 0-9-1, and that servers know all the same."""
+
+
 def test_the_table_of_methods_is_that_of_pamqp():
     theirs = {
         hyphenated(command.name): (
@@ -47,6 +57,7 @@ def test_the_table_of_methods_is_that_of_pamqp():
     ours = {
         method.name: (method.class_id, method.method_id, [kind for _, kind in method.fields])
         for method in METHODS.values()
+        if method.name not in NOT_PAMQPS
     }
     assert ours == theirs
 
@@ -75,12 +86,12 @@ def test_a_method_round_trips(name, fields):
 
 
 @pytest.mark.filterwarnings("ignore:This command is deprecated")  # pamqp says so of basic.recover-async
-@pytest.mark.parametrize("method", METHODS.values(), ids=lambda method: method.name)
-def test_pamqp_reads_every_method_that_is_written_empty(method):
-    data = frames.frame(frames.METHOD, 3, frames.encode_method(method.name, {}))
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in NOT_PAMQPS])
+def test_pamqp_reads_every_method_that_is_written_empty(name):
+    data = frames.frame(frames.METHOD, 3, frames.encode_method(name, {}))
     size, channel, command = pamqp.frame.unmarshal(data)
     assert (size, channel) == (len(data), 3)
-    assert hyphenated(command.name) == method.name
+    assert hyphenated(command.name) == name
 
 
 def test_publish_has_its_own_reader_that_agrees_with_the_general_one():

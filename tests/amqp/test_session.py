@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from mockbroker.amqp.frames import HEARTBEAT_FRAME
+from mockbroker.amqp.frames import FRAME_HEAD, HEARTBEAT_FRAME, METHOD, encode_method
 from mockbroker.amqp.session import Session
 from mockbroker.clock import SimClock
 from mockbroker.core.channel import BrokerChannel
@@ -290,6 +290,63 @@ def test_update_secret():
     client = opened()
     client.say(method(0, "connection.update-secret", new_secret="x", reason="y"))
     assert client.heard() == ["connection.update-secret-ok"]
+
+
+def method_frame(payload):
+    return FRAME_HEAD.pack(METHOD, 1, len(payload)) + payload + b"\xce"
+
+
+def closing(client):
+    """What connection.close says: code, class and method."""
+    ((_, event),) = client.parser.events
+    return event["reply_code"], event["class_id"], event["method_id"]
+
+
+def test_access_request_is_answered_always():
+    client = opened()
+    client.say(method_frame(encode_method("access.request", {"realm": "/data", "active": True})))
+    assert client.written[-1] == method_frame(bytes.fromhex("001e000b0001"))
+    client.parser.events.clear()
+    client.say(method_frame(bytes.fromhex("001e000a")))
+    assert closing(client) == (501, 30, 10)
+
+
+class TestContentMethodsOfTheServer:
+    @pytest.mark.parametrize(
+        ("name", "number"), [("basic.return", 50), ("basic.deliver", 60), ("basic.get-ok", 71)]
+    )
+    def test_are_refused_when_their_content_is_there(self, name, number):
+        client = opened()
+        publish = method(1, "basic.publish")
+        content = message(1, {}, {}, b"x")[len(publish) :]
+        client.say(method(1, name) + content[:-1])
+        assert client.heard() == []
+        client.say(content[-1:])
+        assert closing(client) == (503, 60, number)
+
+    def test_suffer_no_other_frame_in_between(self):
+        client = opened()
+        client.say(method(1, "basic.deliver") + method(1, "basic.qos"))
+        assert closing(client) == (505, 60, 60)
+
+    def test_are_passed_over_on_a_channel_that_is_closing(self):
+        client = opened(answers=False)
+        client.say(method(1, "queue.declare", queue="absent", passive=True))
+        deliver = method(1, "basic.deliver") + message(1, {}, {}, b"x")[len(method(1, "basic.publish")) :]
+        client.say(deliver + method(1, "channel.close-ok") + method(1, "channel.open"))
+        client.say(message(1, {"routing_key": "q"}, {}, b"x") + method(1, "basic.qos"))
+        assert client.heard() == ["channel.close", "channel.open-ok", "basic.qos-ok"]
+
+
+@pytest.mark.parametrize("name", ["basic.credit", "basic.credit-ok", "basic.credit-drained"])
+def test_methods_for_credit_are_known_and_refused(name):
+    client = opened()
+    payload = encode_method(name, {})
+    client.say(method_frame(payload))
+    assert closing(client) == (503, 60, int.from_bytes(payload[2:4], "big"))
+    client = opened()
+    client.say(method_frame(payload + b"x"))
+    assert closing(client)[0] == 501
 
 
 def test_a_loopback_user_from_afar_is_refused():
