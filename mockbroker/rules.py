@@ -77,6 +77,7 @@ class Rules:
     routing_key_override_drops_cc: bool
     retried_letters_keep_hidden_copies: bool
     deaths_tell_all_keys_but_hidden: bool
+    requesters_get_dead_letters: bool
     # quorum queues
     quorum_default_delivery_limit: int | None
     quorum_negative_delivery_limit_is_none: bool
@@ -145,6 +146,7 @@ class _RabbitMQ310(Rules):
     routing_key_override_drops_cc = True
     retried_letters_keep_hidden_copies = False
     deaths_tell_all_keys_but_hidden = False
+    requesters_get_dead_letters = True
     quorum_default_delivery_limit = None
     quorum_negative_delivery_limit_is_none = False
     quorum_get_shows_first_delivery = True
@@ -221,6 +223,7 @@ class _RabbitMQ40(Rules):
     routing_key_override_drops_cc = False
     retried_letters_keep_hidden_copies = True
     deaths_tell_all_keys_but_hidden = True
+    requesters_get_dead_letters = False
     quorum_default_delivery_limit = 20
     quorum_negative_delivery_limit_is_none = True
     quorum_get_shows_first_delivery = False

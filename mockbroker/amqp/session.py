@@ -120,8 +120,8 @@ class _Incoming:
     __slots__ = ("chunks", "fields", "is_closing", "method", "properties", "remaining")
 
     def __init__(self) -> None:
-        # Invariant: between messages `fields` is None and `method` is basic.publish; `remaining` is None until
-        # the content header is there.
+        # Invariant: between messages `fields` is None and `method` is basic.publish; `remaining` is None
+        # until the content header is there.
         self.method = frames.PUBLISH
         self.fields: Table | None = None
         self.remaining: int | None = None

@@ -114,3 +114,13 @@ def test_an_empty_queue_name_may_mean_the_pseudo_queue(broker: Broker) -> None:
     assert channel.basic_consume("", lambda *args: None, auto_ack=True, consumer_tag="c") == "c"
     with pytest.raises(exceptions.ChannelClosedByBroker, match=f"no queue '{PSEUDO_QUEUE}'"):
         channel.basic_get("")
+
+
+@pytest.mark.parametrize(("rules", "bodies"), [("rabbitmq-3.10", [b"r", b"r"]), ("rabbitmq-4.0", [b"r"])])
+def test_dead_letters_reach_requesters_of_3_10(rules: str, bodies: list[bytes]) -> None:
+    broker = Broker(rules=rules)
+    requester, server = Requester(broker), broker.connect().channel()
+    server.queue_declare("d", arguments={"x-message-ttl": 0, "x-dead-letter-exchange": ""})
+    server.basic_publish("", "d", b"r", BasicProperties(headers={"CC": [requester.name]}))
+    broker.run()
+    assert requester.got == [(2, body) for body in bodies]

@@ -91,18 +91,25 @@ def routed(queue: Queue, letter: Message, keys: Sequence[str]) -> tuple[Queue, .
     """Return the queues for a letter of `queue`: none where its exchange does not exist.
 
     Exchanges that look at headers see an x-death that a client wrote where the rules keep the broker's own
-    apart. Source: recorded scenario ``dlx/headers-exchange-sees-no-x-death``.
+    apart. Where the rules have it so, requesters whose names are among the keys get the letter at once.
+    Source: recorded scenarios ``dlx/headers-exchange-sees-no-x-death`` and ``direct-reply-to/dead-letter*``.
     """
-    source = queue.vhost.exchanges.get(letter[0])
+    node, source = queue.node, queue.vhost.exchanges.get(letter[0])
     if source is None:
         return ()
-    properties = letter[3]
-    if letter[0] and isinstance(properties, Annotated) and not queue.node.rules.trusts_published_deaths:
-        headers = {name: value for name, value in properties["headers"].items() if name != "x-death"}
-        if properties.published_deaths:
-            headers["x-death"] = properties.published_deaths[0]
-        letter = (*letter[:3], {**properties, "headers": headers}, letter[4])
+    if source is queue.vhost.default_exchange:
+        if node.rules.requesters_get_dead_letters:
+            node.fast_replies.deliver(node.fast_replies.consumers_named(keys), letter)
+    elif isinstance(letter[3], Annotated) and not node.rules.trusts_published_deaths:
+        letter = _with_published_deaths(letter, letter[3])
     return queue.vhost.find_route_unasked(source, keys, letter)
+
+
+def _with_published_deaths(letter: Message, properties: Annotated) -> Message:
+    headers = {name: value for name, value in properties["headers"].items() if name != "x-death"}
+    if properties.published_deaths:
+        headers["x-death"] = properties.published_deaths[0]
+    return (*letter[:3], {**properties, "headers": headers}, letter[4])
 
 
 def without_circles(letter: Message, queues: Iterable[Queue], reason: str) -> list[Queue]:
