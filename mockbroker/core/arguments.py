@@ -79,7 +79,7 @@ class _Unacceptable(Exception):
         """Return the reason as it is shown."""
         if self._value is None:
             return self._reason
-        return _quoted(f"{self._reason} '{refusals.shown(self._value, rules)}'")
+        return _quoted(f"{self._reason} '{refusals.shown(self._value, rules, 0)}'")
 
 
 def _quoted(text: str) -> str:

@@ -231,8 +231,10 @@ def wrong_filter_size(argument: str) -> SoftError:
 
 
 _ATOMS = frozenset(
-    "classic default exchange header internal log match none null ok queue queues rabbit random rpc stream true"
-    " undefined".split()
+    (
+        *("classic", "default", "exchange", "header", "internal", "log", "match", "none", "null", "ok"),
+        *("queue", "queues", "rabbit", "random", "rpc", "stream", "true", "undefined"),
+    )
 )
 """Words that mean something to RabbitMQ's node, and are no exchange type: the usual ones of thousands."""
 
