@@ -173,8 +173,8 @@ def check_short_string(what: str, value: Any) -> str:
     """Return `value` when it is a string of at most 255 bytes; `what` names it in the error."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, not {value!r}")
-    if len(value) > 63 and len(value.encode()) > 255:
-        raise ValueError(f"{what} must have at most 255 bytes, not {len(value.encode())}: {value[:40]!r}...")
+    if len(value) > 63 and (size := len(value.encode("utf-8", "surrogateescape"))) > 255:
+        raise ValueError(f"{what} must have at most 255 bytes, not {size}: {value[:40]!r}...")
     return value
 
 

@@ -480,6 +480,19 @@ def test_a_table_may_be_nested_to_a_depth(broker: Broker, depth: int, is_refused
     assert (answers[-1] != "queue.declare-ok", is_hung_up) == (is_refused, is_refused)
 
 
+def test_a_key_that_comes_twice_counts_once(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q")
+    channel.queue_bind("q", "amq.direct", "k", {"h": 1})
+    twice = b"\0\0\0\x0e\x01hI\0\0\0\x01\x01hI\0\0\0\x02"
+    unbind = method(1, "queue.unbind", queue="q", exchange="amq.direct", routing_key="k", arguments={"h": 1})
+    once = b"\0\0\0\x07\x01hI\0\0\0\x01"
+    unbind = unbind.replace(once, twice)
+    unbind = unbind[:3] + (len(unbind) - 8).to_bytes(4, "big") + unbind[7:]
+    answers, _ = raw_session(broker, handshake() + method(1, "channel.open") + unbind)
+    assert answers[-1] == "queue.unbind-ok"
+    assert [row["source_name"] for row in broker.list_bindings()] == [""]
+
+
 def test_few_words_are_invalid_exchange_types(broker: Broker) -> None:
     for kind, what in (("queue", "invalid"), ("", "invalid"), ("nonsense", "unknown"), ("erlang", "unknown")):
         with pytest.raises(ChannelClosedByBroker, match=f"{what} exchange type '{kind}'"):

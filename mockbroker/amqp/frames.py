@@ -169,7 +169,11 @@ def decode_utf8(raw: bytes) -> str:
 
 
 def decode_publish(payload: bytes) -> Table:
-    """Read basic.publish, as `decode_method` does, in one go."""
+    """Read basic.publish, as `decode_method` does, in one go.
+
+    RabbitMQ does not look into its strings: octets that are not UTF-8 become surrogate escapes. Source:
+    recorded scenario ``publish/names-not-utf8``.
+    """
     try:
         key = 7 + payload[6]
         bits = key + 1 + payload[key]
@@ -177,12 +181,12 @@ def decode_publish(payload: bytes) -> Table:
             raise IndexError(bits)
         flags = payload[bits]
         return {
-            "exchange": payload[7:key].decode(),
-            "routing_key": payload[key + 1 : bits].decode(),
+            "exchange": payload[7:key].decode("utf-8", "surrogateescape"),
+            "routing_key": payload[key + 1 : bits].decode("utf-8", "surrogateescape"),
             "mandatory": flags & 1 == 1,
             "immediate": flags & 2 == 2,
         }
-    except (IndexError, UnicodeDecodeError):
+    except IndexError:
         return decode_method(payload)[1]
 
 

@@ -37,6 +37,11 @@ def not_found(kind: str, name: str, vhost: str) -> SoftError:
     return SoftError("NOT_FOUND", f"no {resource(kind, name, vhost)}")
 
 
+def exchange_not_found(name: str, vhost: str, rules: Rules) -> SoftError:
+    """404: there is no such exchange; its name, of a publish, may be octets that are not UTF-8."""
+    return not_found("exchange", _text(name.encode("utf-8", "surrogateescape"), rules), vhost)
+
+
 def no_previous_queue() -> SoftError:
     """404: an empty queue name on a channel that has declared none."""
     return SoftError("NOT_FOUND", "no previously declared queue")
@@ -136,15 +141,17 @@ def shown(value: Any, rules: Rules, column: int) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return (
-                value.decode("latin-1")
-                if rules.bytes_are_shown_as_latin1
-                else value.decode("utf-8", "surrogateescape")
-            )
+        return _text(value, rules)
     return printed(value, rules, column)
+
+
+def _text(octets: bytes, rules: Rules) -> str:
+    """Show octets as a text, whether they are UTF-8 or not."""
+    try:
+        return octets.decode()
+    except UnicodeDecodeError:
+        encoding = "latin-1" if rules.bytes_are_shown_as_latin1 else "utf-8"
+        return octets.decode(encoding, "surrogateescape")
 
 
 def printed(value: Any, rules: Rules, column: int) -> str:

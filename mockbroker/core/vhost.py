@@ -105,7 +105,7 @@ class VHost:
         try:
             return self.exchanges[name]
         except KeyError:
-            raise refusals.not_found("exchange", name, self.name) from None
+            raise refusals.exchange_not_found(name, self.name, self.node.rules) from None
 
     def declare_exchange(
         self,

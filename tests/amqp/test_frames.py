@@ -104,6 +104,11 @@ def test_publish_has_its_own_reader_that_agrees_with_the_general_one():
             assert frames.decode_publish(payload) == frames.decode_method(payload)[1]
 
 
+def test_a_publish_may_have_names_that_are_not_utf8():
+    fields = frames.decode_publish(bytes.fromhex("003c0028") + b"\0\0\x02\xff\xfe\x01\xe9\0")
+    assert (fields["exchange"], fields["routing_key"]) == ("\udcff\udcfe", "\udce9")
+
+
 @pytest.mark.parametrize(
     ("payload", "error", "text"),
     [
@@ -111,7 +116,7 @@ def test_publish_has_its_own_reader_that_agrees_with_the_general_one():
         (bytes.fromhex("003c0050") + bytes(8), frames.UndecodableMethod, "cannot decode <<0,0,0,0,0,0,0,0>>"),
         (bytes.fromhex("003c0028") + b"\0\0\x01a\x01b\0\0", frames.UndecodableMethod, "cannot decode"),
         (bytes.fromhex("003c0028") + b"\0\0\x05ab", frames.UndecodableMethod, "cannot decode"),
-        (bytes.fromhex("003c0028") + b"\0\0\x02\xff\xfe\x01b\0", HardError, "Malformed UTF-8 in shortstr"),
+        (bytes.fromhex("0032001e") + b"\0\0\x02\xff\xfe\0", HardError, "Malformed UTF-8 in shortstr"),
         (bytes.fromhex("0032000a0000") + b"\x01q\0" + b"\0\0\0\x03\x01aZ", FieldError, "unknown field type"),
         (bytes.fromhex("00ff000a"), frames.UnknownMethod, "00ff000a"),
     ],

@@ -405,3 +405,11 @@ def test_a_delivery_that_is_not_settled_in_time_ends_its_channel() -> None:
     assert client.said() == [("close", 406)]
     assert counts(client) == (1, 0)
     assert client.node.clock.next_due_ns() is None
+
+
+@pytest.mark.parametrize(("rules", "shown"), [("rabbitmq-3.10", "n\udcff"), ("rabbitmq-4.0", "nÿ")])
+def test_a_publish_may_name_octets_that_are_not_utf8(rules: str, shown: str) -> None:
+    channel = Client(Node(RULES[rules], SimClock())).channel
+    channel.basic_publish("amq.fanout", "\udcff" * 100, b"")
+    with pytest.raises(SoftError, match=f"no exchange '{shown}'"):
+        channel.basic_publish("n\udcff", "k", b"")

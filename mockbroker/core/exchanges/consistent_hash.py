@@ -97,11 +97,11 @@ class ConsistentHashExchange(Exchange):
     def _hash(self, routing_keys: Sequence[str], message: Message | None) -> int:
         """Return the hash of what the arguments name."""
         if self.routes_by_key or message is None:
-            return phash2(routing_keys[0].encode())
+            return phash2(term_of(routing_keys[0]))
         properties = message[3] or {}
         if _PROPERTY in self.arguments:
             value = properties.get(self.arguments[_PROPERTY])
-            return phash2(UNDEFINED if value is None else str(value).encode())
+            return phash2(UNDEFINED if value is None else term_of(str(value)))
         headers = properties.get("headers") or {}
         name = self.arguments[_HEADER]
         if name not in headers:

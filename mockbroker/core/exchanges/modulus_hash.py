@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from mockbroker.core.exchanges.base import Exchange, by_binding
 from mockbroker.core.exchanges.erlang import phash2
+from mockbroker.terms import term_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class ModulusHashExchange(Exchange):
             self._targets = [binding.destination for binding in ordered]
         if not self._targets:
             return ()
-        return (self._targets[phash2([key.encode() for key in routing_keys]) % len(self._targets)],)
+        return (self._targets[phash2([term_of(key) for key in routing_keys]) % len(self._targets)],)
 
     def _add(self, binding: Binding) -> None:
         self._targets = []

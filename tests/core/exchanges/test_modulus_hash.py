@@ -33,6 +33,12 @@ def test_one_binding_is_chosen_whatever_its_key() -> None:
     assert set(where(channel)) == {"b"}
 
 
+def test_a_key_may_be_octets_that_are_not_utf8() -> None:
+    channel = new_channel()
+    channel.queue_bind("b", "x", "ignored")
+    assert chosen(channel, "\udcff") == "b"
+
+
 def test_a_queue_that_is_bound_twice_gets_twice_as_much() -> None:
     channel = new_channel()
     for queue, key in (("a", "1"), ("a", "2"), ("b", "1")):
