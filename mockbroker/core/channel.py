@@ -137,14 +137,19 @@ class BrokerChannel(Declarations):
         if len(body) > self.node.max_message_bytes:
             raise refusals.too_large(len(body), self.node.max_message_bytes)
         source = self._source(exchange)
+        rules = self.node.rules
+        if source.type == "topic" and not rules.topic_permissions_cover_copies:
+            self.check_topic("write", exchange, routing_key)
         expires_ns = None
         keys: tuple[str, ...] = (routing_key,)
         if properties is not None:
             properties, expires_ns, keys = self._checked_properties(properties, routing_key)
-        message: Message = (exchange, routing_key, body, properties, expires_ns)
-        if source.type == "topic":
-            for key in keys if self.node.rules.topic_permissions_cover_copies else (routing_key,):
+        if source.type == "topic" and rules.topic_permissions_cover_copies:
+            for key in keys:
                 self.check_topic("write", exchange, key)
+        if properties is not None and "user_id" in properties and rules.user_id_is_checked_last:
+            self.connection.check_user_id(properties["user_id"])
+        message: Message = (exchange, routing_key, body, properties, expires_ns)
         if len(keys) == 1:
             queues = self.vhost.route(source, routing_key, message)
         else:
@@ -211,8 +216,6 @@ class BrokerChannel(Declarations):
             from mockbroker.core.carbon_copies import with_copies  # noqa: PLC0415 - only such messages need it
 
             properties, keys = with_copies(properties, routing_key)
-        if "user_id" in properties and rules.user_id_is_checked_last:
-            self.connection.check_user_id(properties["user_id"])
         mode = properties.get("delivery_mode", 1)
         if mode not in (1, 2) and rules.odd_delivery_mode_is_refused:
             raise refusals.unknown_delivery_mode(mode)

@@ -219,6 +219,27 @@ def test_properties_are_checked_in_order(rules: str, properties: dict[str, Any],
         channel.basic_publish("", "q", b"", properties)
 
 
+@pytest.mark.parametrize(
+    ("rules", "properties", "text"),
+    [
+        ("rabbitmq-3.10", None, "topic"),
+        ("rabbitmq-3.10", {"reply_to": "amq.rabbitmq.reply-to", "user_id": "x"}, "topic"),
+        ("rabbitmq-4.0", None, "topic"),
+        ("rabbitmq-4.0", {"reply_to": "amq.rabbitmq.reply-to"}, "fast reply"),
+        ("rabbitmq-4.0", {"expiration": "x"}, "expiration"),
+        ("rabbitmq-4.0", {"headers": {"CC": ""}}, "CC"),
+        ("rabbitmq-4.0", {"user_id": "x", "delivery_mode": 7}, "topic"),
+    ],
+)
+def test_a_topic_permission_has_its_place_among_the_checks(
+    rules: str, properties: dict[str, Any] | None, text: str
+) -> None:
+    node = Node(RULES[rules], SimClock())
+    node.set_topic_permissions("guest", "/", "amq.topic", "^x", "")
+    with pytest.raises(SoftError, match=text):
+        Client(node).channel.basic_publish("amq.topic", "k", b"", properties)
+
+
 @pytest.mark.parametrize("noise", ["\r", "\n", "\r\n"])
 def test_line_feeds_are_taken_out_of_names_that_are_bound_and_deleted(client: Client, noise: str) -> None:
     channel = client.channel
