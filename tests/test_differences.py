@@ -276,6 +276,20 @@ def test_policies_for_what_is_left_out_are_refused(rules: str, definition: dict[
         Broker(rules=rules).set_policy("p", ".*", definition)
 
 
+def test_more_than_twelve_keys_are_not_remembered() -> None:
+    broker = Broker()
+    channel = broker.connect().channel()
+    channel.queue_declare("q")
+    channel.queue_bind("q", "amq.topic", "#")
+    keys = [f"k{number}" for number in range(13)]
+    for key in keys * 2:
+        channel.basic_publish("amq.topic", key, b"")
+    broker.check()
+    broker.node.set_topic_permissions("guest", "/", "amq.topic", "^x", ".*")
+    with pytest.raises(ChannelClosedByBroker, match="access to topic 'k12'"):
+        channel.basic_publish("amq.topic", "k12", b"")
+
+
 def test_random_exchanges_choose_by_the_seed() -> None:
     def choices(seed: int) -> list[int]:
         channel = Broker(seed=seed).connect().channel()

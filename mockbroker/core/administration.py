@@ -129,14 +129,16 @@ class Administration:
     def set_topic_permissions(self, user: str, vhost: str, exchange: str, write: str, read: str) -> None:
         """Limit a user's routing keys (write) and binding keys (read) on a topic exchange to patterns.
 
-        Raises ValueError for a pattern that is none.
+        A key that a channel used lately it may still use. Raises ValueError for a pattern that is none.
         """
         self.vhost(vhost)
         patterns = check_pattern("write", write), check_pattern("read", read)
-        self.user(user).topic_permissions[vhost, exchange] = patterns
+        limited = self.user(user)
+        limited.topic_permissions[vhost, exchange] = patterns
         for connection in self._node.connections:
-            for channel in connection.channels.values():
-                channel.forget_publishable()
+            if connection.user is limited:
+                for channel in connection.channels.values():
+                    channel.forget_publishable()
 
     def clear_topic_permissions(self, user: str, vhost: str) -> None:
         """Lift the limits on a user's routing and binding keys in a virtual host."""

@@ -45,7 +45,6 @@ class BrokerChannel(Declarations):
     __slots__ = (
         "_low",
         "_plain",
-        "_publishable",
         "_unconfirmed",
         "confirming",
         "consumers",
@@ -77,9 +76,6 @@ class BrokerChannel(Declarations):
         self.next_publish = 1
         self._unconfirmed: dict[int, None] = {}
         self.transaction: Transaction | None = None
-        self._publishable: dict[str, Exchange] = {}
-        """Exchanges that this channel was allowed to publish to; forgotten when permissions or exchanges
-        change."""
         self._plain = True
         self.update_plain()
 
@@ -106,10 +102,16 @@ class BrokerChannel(Declarations):
         Raises SoftError 404 (no such exchange), 403 (no permission, internal exchange), 406 (a property, the
         size), HardError 540 (immediate). Source: basic.publish; recorded area ``publish``.
         """
-        source = self._publishable.get(exchange)
-        if properties is None and source is not None and self._plain and not immediate:
-            queues = source.routes.get(routing_key)
-            if queues and len(body) <= self.node.max_message_bytes:
+        routes = self._routes.get(exchange)
+        if (
+            properties is None
+            and routes is not None
+            and self._plain
+            and not immediate
+            and len(body) <= self.node.max_message_bytes
+        ):
+            queues = routes.get(routing_key) or self._topic_route(exchange, routing_key)
+            if queues:
                 message = (exchange, routing_key, body, None, None)
                 for queue in queues:
                     if queue.plain:
@@ -179,20 +181,14 @@ class BrokerChannel(Declarations):
 
     def _source(self, name: str) -> Exchange:
         """Return the exchange to publish to, once the user may."""
-        user = self.connection.user
         source = self._publishable.get(name)
         if source is None:
             self.check_permission("write", "exchange", name)
             source = self.vhost.exchange(name)
             if source.internal:
                 raise refusals.internal_exchange(name, self.vhost.name)
-            if not (source.type == "topic" and user.topic_permissions):
-                self._publishable[name] = source
+            self._may_publish(source)
         return source
-
-    def forget_publishable(self) -> None:
-        """Look exchanges up anew: one is gone, or the permissions that were granted are forgotten."""
-        self._publishable.clear()
 
     def _checked_properties(
         self, properties: Properties, routing_key: str
@@ -618,6 +614,7 @@ class BrokerChannel(Declarations):
         transaction is forgotten."""
         self.is_open = False
         del self.connection.channels[self.number]
+        self.forget_publishable()
         self.node.fast_replies.channel_closed(self)
         self.node.disk.forget(self)
         if self.watch is not None:
@@ -651,6 +648,7 @@ class BrokerChannel(Declarations):
 
     def check(self) -> None:
         """Assert the channel's invariants."""
+        self.check_granted()
         tags = list(self.unacked)
         assert tags == sorted(tags), f"{self!r} has its ledger out of order"
         assert not tags or self._low <= tags[0] <= tags[-1] < self.next_tag, (

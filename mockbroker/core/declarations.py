@@ -16,7 +16,8 @@ from mockbroker.core.vhost import RESERVED_PREFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Sequence
+    from typing import Any, TypeAlias
 
     from mockbroker.core.connection import BrokerConnection
     from mockbroker.core.exchanges.base import Destination, Exchange
@@ -24,15 +25,21 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
 
+    Grant: TypeAlias = tuple[str, str, str]
+    Routes: TypeAlias = dict[str, tuple[Queue, ...]]
+
 REMEMBERED_PERMISSIONS = 12
 """How many granted permissions a channel remembers. Source: recorded area ``permissions``."""
 
 
-def _remember(granted: dict[tuple[str, str, str], None], entry: tuple[str, str, str]) -> None:
-    """Keep what was granted; what was granted first is forgotten first."""
+def _remember(granted: dict[Grant, None], grant: Grant) -> Grant | None:
+    """Keep what was granted; what was granted first is forgotten first, and returned."""
+    forgotten = None
     if len(granted) >= REMEMBERED_PERMISSIONS:
-        del granted[next(iter(granted))]
-    granted[entry] = None
+        forgotten = next(iter(granted))
+        del granted[forgotten]
+    granted[grant] = None
+    return forgotten
 
 
 def _on_one_line(name: str) -> str:
@@ -46,7 +53,16 @@ def _on_one_line(name: str) -> str:
 class Declarations:
     """The part of a channel that shapes the virtual host. Every method raises before it changes anything."""
 
-    __slots__ = ("_granted", "_granted_topics", "connection", "default_queue", "node", "vhost")
+    __slots__ = (
+        "_granted",
+        "_granted_topics",
+        "_publishable",
+        "_routes",
+        "connection",
+        "default_queue",
+        "node",
+        "vhost",
+    )
 
     def __init__(self, connection: BrokerConnection) -> None:
         self.connection = connection
@@ -54,28 +70,99 @@ class Declarations:
         self.vhost: VHost = connection.vhost
         self.default_queue: str | None = None
         """The queue that the channel declared last: what an empty queue name means."""
-        self._granted: dict[tuple[str, str, str], None] = {}
-        self._granted_topics: dict[tuple[str, str, str], None] = {}
+        self._granted: dict[Grant, None] = {}
+        self._granted_topics: dict[Grant, None] = {}
+        self._publishable: dict[str, Exchange] = {}
+        """The exchanges that the channel may publish to without being asked again: each has its grant."""
+        self._routes: dict[str, Routes] = {}
+        """Name of such an exchange -> the routes that a publish may take at once. For a topic exchange these
+        are the channel's own, of keys that have their grants, too: see `_topic_route`."""
 
     def check_permission(self, permission: str, kind: str, name: str) -> None:
         """Refuse what the user may not do (SoftError 403); what was granted lately is not asked again."""
-        entry = (permission, kind, name)
-        if entry not in self._granted:
+        grant = (permission, kind, name)
+        if grant not in self._granted:
             user, vhost = self.connection.user, self.vhost.name
             if not user.may(permission, name, vhost):
                 raise refusals.access_refused(self._named(permission), kind, name, vhost, user.name)
-            _remember(self._granted, entry)
+            forgotten = _remember(self._granted, grant)
+            if forgotten is not None and forgotten[:2] == ("write", "exchange"):
+                self._may_publish_no_more(forgotten[2])
 
     def check_topic(self, permission: str, exchange: str, key: str) -> None:
-        """Refuse a routing key (write) or binding key (read) that the topic permission does not cover."""
-        user, vhost = self.connection.user, self.vhost.name
-        if not user.topic_permissions:
+        """Refuse a routing key (write) or binding key (read) that the topic permission does not cover.
+
+        A key is remembered also while there is none: one that is set later finds it granted. Source: recorded
+        scenario ``permissions/topic-grant-remembered``.
+        """
+        grant = (permission, exchange, key)
+        if grant in self._granted_topics:
             return
-        entry = (permission, exchange, key)
-        if entry not in self._granted_topics:
-            if not user.may_topic(permission, exchange, vhost, key, self.connection.topic_variables):
+        user = self.connection.user
+        if user.topic_permissions:
+            vhost, variables = self.vhost.name, self.connection.topic_variables
+            if not user.may_topic(permission, exchange, vhost, key, variables):
                 raise refusals.topic_access_refused(self._named(permission), key, exchange, vhost, user.name)
-            _remember(self._granted_topics, entry)
+        forgotten = _remember(self._granted_topics, grant)
+        if forgotten is not None and forgotten[0] == "write":
+            routes = self._routes.get(forgotten[1])
+            if routes is not None and routes is not self._publishable[forgotten[1]].routes:
+                routes.pop(forgotten[2], None)
+
+    def _may_publish(self, exchange: Exchange) -> None:
+        self._publishable[exchange.name] = exchange
+        self._routes[exchange.name] = {} if exchange.type == "topic" else exchange.routes
+
+    def _may_publish_no_more(self, name: str) -> None:
+        exchange = self._publishable.pop(name, None)
+        if exchange is not None:
+            exchange.take_back(self)
+            del self._routes[name]
+
+    def _topic_route(self, name: str, routing_key: str) -> Sequence[Queue]:
+        """Return the route that a topic exchange remembers for a key, once the user may use it.
+
+        A channel that goes on with more keys than it can remember remembers none: counting would cost every
+        publish.
+        """
+        exchange = self._publishable[name]
+        queues = exchange.routes.get(routing_key)
+        if not queues or exchange.type != "topic":
+            return ()
+        granted = self._granted_topics
+        if (
+            len(granted) >= REMEMBERED_PERMISSIONS
+            and ("write", name, routing_key) not in granted
+            and not self.connection.user.topic_permissions
+        ):
+            granted.clear()
+            for each in self._publishable.values():
+                each.take_back(self)
+                self._routes[each.name] = each.routes
+            return queues
+        self.check_topic("write", name, routing_key)
+        routes = self._routes[name]
+        if not routes:
+            exchange.lend(self, routes)
+        routes[routing_key] = queues
+        return queues
+
+    def forget_publishable(self) -> None:
+        """Look exchanges up anew: one is gone, or the channel is, or keys must be asked for from now on."""
+        for name in list(self._publishable):
+            self._may_publish_no_more(name)
+
+    def check_granted(self) -> None:
+        """Assert that what goes the short way has been granted."""
+        assert self._publishable.keys() == self._routes.keys()
+        for name, exchange in self._publishable.items():
+            assert ("write", "exchange", name) in self._granted, f"{self!r} may not publish to {exchange!r}"
+            routes = self._routes[name]
+            if exchange.type == "topic" and routes is not exchange.routes:
+                assert all(("write", name, key) in self._granted_topics for key in routes), (
+                    f"{self!r} may not use some of {routes!r}"
+                )
+                assert all(routes[key] == self.vhost.find_route(exchange, (key,), None) for key in routes)
 
     def _named(self, permission: str) -> str:
         return permission if self.node.rules.names_refused_permission else ""

@@ -127,3 +127,79 @@ def test_a_message_in_somebody_elses_name_is_refused() -> None:
     with pytest.raises(ChannelClosedByBroker, match="user_id property set to 'anna'"):
         channel.basic_publish("", "q", b"", BasicProperties(user_id="anna"))
     broker.connect("robot", "x").channel().basic_publish("", "q", b"", BasicProperties(user_id="anna"))
+
+
+def _stranger(broker: Broker) -> Channel:
+    broker.add_user("anna", "x")
+    broker.set_permissions("anna")
+    return broker.connect("anna", "x").channel()
+
+
+def test_what_may_be_published_to_is_among_the_permissions_remembered() -> None:
+    broker = Broker()
+    channel = _stranger(broker)
+    channel.queue_declare("q")
+    for _ in range(2):
+        channel.basic_publish("", "q", b"")
+    for number in range(11):
+        channel.queue_declare(f"q{number}")
+    broker.set_permissions("anna", write="^$")
+    channel.basic_publish("", "q", b"")
+    broker.check()
+    channel.queue_declare("q11")
+    with pytest.raises(ChannelClosedByBroker, match=r"write access to exchange 'amq\.default'"):
+        channel.basic_publish("", "q", b"")
+
+
+def _topic_channel(broker: Broker) -> Channel:
+    channel = _stranger(broker)
+    channel.queue_declare("q")
+    channel.queue_bind("q", "amq.topic", "#")
+    return channel
+
+
+def test_keys_are_remembered_while_there_is_no_topic_permission() -> None:
+    broker = Broker()
+    other, channel = broker.connect().channel(), _topic_channel(broker)
+    keys = [f"k{number}" for number in range(11)]
+    for key in keys:
+        other.basic_publish("amq.topic", key, b"")
+    for key in keys * 2:  # with '#', which was bound, these are twelve
+        channel.basic_publish("amq.topic", key, b"")
+    broker.check()
+    broker.node.set_topic_permissions("anna", "/", "amq.topic", "^x", "^x")
+    channel.queue_bind("q", "amq.topic", "#")
+    for key in ("k0", "k10", "x", "k0"):
+        channel.basic_publish("amq.topic", key, b"")
+    broker.check()
+    channel.basic_publish("amq.topic", "x2", b"")
+    with pytest.raises(ChannelClosedByBroker, match="write access to topic 'k0'"):
+        channel.basic_publish("amq.topic", "k0", b"")
+    broker.check()
+
+
+def test_routes_that_a_channel_remembers_change_with_the_bindings() -> None:
+    broker = Broker()
+    channel = _topic_channel(broker)
+    for _ in range(3):
+        channel.basic_publish("amq.topic", "k", b"")
+    channel.queue_declare("q2")
+    channel.queue_bind("q2", "amq.topic", "k")
+    for _ in range(3):
+        channel.basic_publish("amq.topic", "k", b"")
+    channel.queue_unbind("q", "amq.topic", "#")
+    for _ in range(3):
+        channel.basic_publish("amq.topic", "k", b"")
+    assert broker.list_queues("name", "messages") == [
+        {"name": "q", "messages": 6},
+        {"name": "q2", "messages": 6},
+    ]
+    broker.check()
+    channel.exchange_declare("t", "topic")
+    channel.queue_bind("q", "t", "#")
+    for _ in range(3):
+        channel.basic_publish("t", "k", b"")
+    channel.exchange_delete("t")
+    with pytest.raises(ChannelClosedByBroker, match="no exchange 't'"):
+        channel.basic_publish("t", "k", b"")
+    broker.check()

@@ -187,6 +187,12 @@ class Exchange:
         """Drop the memory of routes: something that they depend on has changed."""
         self.routes.clear()
 
+    def lend(self, borrower: object, routes: dict[str, tuple[Queue, ...]]) -> None:
+        """Let somebody keep some of the routes in a memory of his own: `forget_routes` empties that, too."""
+
+    def take_back(self, borrower: object) -> None:
+        """He has no use for it any more."""
+
     def survive(self) -> None:
         """Keep what a restart leaves: the bindings in any case."""
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mockbroker.core.exchanges.base import Binding, Destination
+    from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
 
     Node = dict[str | None, Any]
@@ -34,12 +35,29 @@ class TopicExchange(Exchange):
     The cost grows with the words of the key and the ``#`` on the way, hardly with the number of bindings.
     """
 
-    __slots__ = ("_root",)
+    __slots__ = ("_lent", "_root")
     type = "topic"
 
     def __init__(self, vhost: VHost, name: str, **properties: Any) -> None:
         super().__init__(vhost, name, **properties)
         self._root: Node = {}
+        self._lent: dict[object, dict[str, tuple[Queue, ...]]] = {}
+        """The memories that channels keep of its routes, until these change."""
+
+    def lend(self, borrower: object, routes: dict[str, tuple[Queue, ...]]) -> None:
+        """See `Exchange.lend`."""
+        self._lent[borrower] = routes
+
+    def take_back(self, borrower: object) -> None:
+        """See `Exchange.take_back`."""
+        self._lent.pop(borrower, None)
+
+    def forget_routes(self) -> None:
+        """Drop the memory of routes, the exchange's and the channels'."""
+        super().forget_routes()
+        for routes in self._lent.values():
+            routes.clear()
+        self._lent.clear()
 
     def route(self, routing_key: str, headers: dict[str, Any] | None) -> Iterable[Destination]:
         """Return the destinations of all patterns that match."""
