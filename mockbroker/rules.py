@@ -25,6 +25,34 @@ _LIMITS = (
     "message-ttl",
 )
 """What operators may limit by their policies."""
+_NOT_FOR_CLASSIC = (
+    "dead-letter-strategy",
+    "delivery-limit",
+    "initial-cluster-size",
+    "max-age",
+    "stream-max-segment-size-bytes",
+)
+_NOT_FOR_QUORUM = (
+    "initial-cluster-size",
+    "max-age",
+    "queue-master-locator",
+    "queue-mode",
+    "stream-max-segment-size-bytes",
+)
+_NOT_FOR_STREAM = (
+    "dead-letter-exchange",
+    "dead-letter-routing-key",
+    "dead-letter-strategy",
+    "delivery-limit",
+    "expires",
+    "max-in-memory-bytes",
+    "max-in-memory-length",
+    "max-length",
+    "message-ttl",
+    "overflow",
+    "queue-master-locator",
+    "queue-mode",
+)
 
 
 class Rules:
@@ -48,6 +76,7 @@ class Rules:
     names_refused_permission: bool
     unknown_policy_keys: tuple[str, ...]
     operator_policy_keys: tuple[str, ...]
+    policy_keys_not_for: Mapping[str, tuple[str, ...]]
     master_locators_are_checked_apart: bool
     queues_have_consumer_timeout: bool
     policy_targets: tuple[str, ...]
@@ -120,6 +149,13 @@ class _RabbitMQ310(Rules):
     names_refused_permission = False
     unknown_policy_keys = ("consumer-timeout", "stream-filter-size-bytes", "target-group-size")
     operator_policy_keys = _LIMITS
+    policy_keys_not_for = MappingProxyType(
+        {
+            "classic": (*_NOT_FOR_CLASSIC, "queue-leader-locator"),
+            "quorum": _NOT_FOR_QUORUM,
+            "stream": _NOT_FOR_STREAM,
+        }
+    )
     master_locators_are_checked_apart = True
     queues_have_consumer_timeout = False
     policy_targets = ("all", "queues", "exchanges")
@@ -194,6 +230,18 @@ class _RabbitMQ40(Rules):
         "queue-master-locator",
         "queue-version",
         "target-group-size",
+    )
+    policy_keys_not_for = MappingProxyType(
+        {
+            "classic": (
+                *_NOT_FOR_CLASSIC,
+                "max-in-memory-bytes",
+                "max-in-memory-length",
+                "target-group-size",
+            ),
+            "quorum": _NOT_FOR_QUORUM,
+            "stream": (*_NOT_FOR_STREAM, "target-group-size"),
+        }
     )
     master_locators_are_checked_apart = False
     queues_have_consumer_timeout = True

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Policy:
     """One policy: a pattern of names and what it defines for them."""
 
-    __slots__ = ("_regex", "apply_to", "definition", "name", "pattern", "priority")
+    __slots__ = ("_regex", "_wrong_types", "apply_to", "definition", "name", "pattern", "priority")
 
     def __init__(
         self,
@@ -51,6 +51,11 @@ class Policy:
         self.name = name
         self.pattern = pattern
         self._regex = compiled(pattern)
+        self._wrong_types = [
+            queue_type
+            for queue_type, keys in rules.policy_keys_not_for.items()
+            if any(key in definition for key in keys)
+        ]
         self.definition = dict(definition)
         self.priority = priority
         self.apply_to = apply_to
@@ -61,7 +66,13 @@ class Policy:
 
     def matches(self, kind: str, queue_type: str, name: str) -> bool:
         """Whether it applies to a queue (of a type) or an exchange of this name; the pattern may match
-        anywhere."""
+        anywhere.
+
+        One with a key that is not for a queue's type does not apply to that queue at all. Source: recorded
+        scenarios ``policies/keys-of-other-types*``.
+        """
+        if kind == "queue" and queue_type in self._wrong_types:
+            return False
         wanted = self.apply_to
         if wanted not in ("all", f"{kind}s"):
             of_type = {"classic_queues": "classic", "quorum_queues": "quorum", "streams": "stream"}.get(

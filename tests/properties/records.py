@@ -17,9 +17,20 @@ RETURNED, URGENT, NORMAL = "returned", "urgent", "normal"
 """The lanes of a quorum queue."""
 
 
-def best_match(policies: dict[str, Policy], name: str) -> dict[str, Any]:
+NOT_FOR = {
+    "classic": {"dead-letter-strategy", "delivery-limit"},
+    "stream": {
+        *("dead-letter-exchange", "dead-letter-routing-key", "dead-letter-strategy", "delivery-limit"),
+        *("expires", "max-length", "message-ttl", "overflow"),
+    },
+}
+"""Type of queue -> keys with which a policy is not for it."""
+
+
+def best_match(policies: dict[str, Policy], name: str, queue_type: str | None = None) -> dict[str, Any]:
     """The definition of the policy that counts for this name, empty when there is none."""
-    matching = [each for each in policies.values() if re.search(each[0], name)]
+    wrong = NOT_FOR.get(queue_type or "", set())
+    matching = [each for each in policies.values() if re.search(each[0], name) and not wrong & each[2].keys()]
     return max(matching, key=lambda each: each[1])[2] if matching else {}
 
 
@@ -138,8 +149,8 @@ class ModelQueue:
         """What argument, operator policy and policy say, in this order."""
         changes = self.facts.policy_changes
         if (changes, key) not in self._settings:
-            operator = best_match(self.facts.operator_policies, self.name)
-            policy = best_match(self.facts.policies, self.name)
+            operator = best_match(self.facts.operator_policies, self.name, self.type)
+            policy = best_match(self.facts.policies, self.name, self.type)
             given = (self.arguments.get(f"x-{key}"), operator.get(key), policy.get(key))
             self._settings[changes, key] = [value for value in given if value is not None]
         return self._settings[changes, key]

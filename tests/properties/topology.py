@@ -78,6 +78,7 @@ POLICIES: dict[str, Policy] = {
     "buried": ("^[a-oq]", 3, {"dead-letter-exchange": "graveyard", "max-length-bytes": 15}),
     "back": ("", 4, {"dead-letter-exchange": "", "dead-letter-routing-key": "dead"}),
     "careful": ("^q-", 9, {"dead-letter-exchange": "", "dead-letter-strategy": "at-least-once"}),
+    "mixed": ("", 10, {"max-length": 2, "delivery-limit": 2}),
     "patience": ("^q-", 5, {"delivery-limit": 1}),
     "alternate": ("^(topics|graveyard)$", 6, {"alternate-exchange": "everywhere"}),
     "passing": ("plain$|single$", 8, {"expires": 700}),

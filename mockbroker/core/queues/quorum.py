@@ -74,6 +74,7 @@ class QuorumQueue(Queue):
 
     __slots__ = (
         "_delivery_limit",
+        "_dying",
         "_expiring",
         "_expiry_timer",
         "_held",
@@ -104,6 +105,8 @@ class QuorumQueue(Queue):
         self._expiry_timer: HeadTimer | None = None
         self._letters: DeadLetterWorker | None = None
         """Carries dead letters where they must not get lost, None where they may."""
+        self._dying: list[tuple[Message, str, int]] = []
+        """What the present step has given up, with the reason: it may get lost, and is buried at the end."""
         self._publishers: dict[Publisher, bool] = {}
         """Who has published -> whether they are refused now."""
         self._was_low = False
@@ -182,7 +185,7 @@ class QuorumQueue(Queue):
                 self._letters.abandon()
                 self._letters = None
         elif self._letters is None:
-            self._letters = DeadLetterWorker(self, self._look_at_limit)
+            self._letters = DeadLetterWorker(self, self._end_step)
         else:
             self.node.later(self._letters.send_again)
 
@@ -240,7 +243,7 @@ class QuorumQueue(Queue):
         self._give_out()
         if self._expiring:
             self.expire()
-        self._look_at_limit()
+        self._end_step()
         return True
 
     def _refuses(self, publisher: Publisher) -> bool:
@@ -248,7 +251,9 @@ class QuorumQueue(Queue):
         that first publishes while it is."""
         refused = self._publishers.get(publisher)
         if refused is None:
-            self._publishers = {each: told for each, told in self._publishers.items() if each.is_open}
+            count = len(self._publishers)
+            if not count & (count - 1):  # at each power of two, so that many who come and go cost little
+                self._publishers = {each: told for each, told in self._publishers.items() if each.is_open}
             refused = self._rejects_publishes and self._is_above_limit
             self._publishers[publisher] = refused
         return refused
@@ -276,14 +281,31 @@ class QuorumQueue(Queue):
     def _is_above_limit(self) -> bool:
         return is_above(self.settings, *self._load)
 
-    def _look_at_limit(self) -> None:
-        """Drop what is above the limits, or find out whether publishers are refused from now on.
+    def _end_step(self) -> None:
+        """Look at the limits, then dead-letter what this step has given up.
 
-        What is dropped in one step is dead-lettered newest first: recorded scenarios
-        ``quorum/drops-newest-first-*``.
+        What the limits drop comes before the rest, newest first. Source: recorded scenarios
+        ``quorum/drops-newest-first-*`` and ``quorum/drops-before-delivery-limit``.
         """
+        dropped = self._look_at_limits()
+        for position, message, _ in reversed(dropped):
+            bury(self, message, "maxlen", position)
+        self._bury_dying()
+        if dropped and self._expiring:
+            self.expire()
+            self._bury_dying()
+
+    def _bury_dying(self) -> None:
+        dying, self._dying = self._dying, []
+        for message, reason, position in dying:
+            bury(self, message, reason, position)
+
+    def _look_at_limits(self) -> list[Entry]:
+        """Drop what is above the limits, and return it; or find out whether publishers are refused from now
+        on."""
+        dropped: list[Entry] = []
         if not self.settings.is_limited:
-            return
+            return dropped
         if self._rejects_publishes:
             is_low = self._is_low()
             if self._is_above_limit:
@@ -291,14 +313,10 @@ class QuorumQueue(Queue):
             elif is_low and not self._was_low:
                 self._refuse_all(False)
             self._was_low = is_low
-            return
-        dropped = []
+            return dropped
         while self._is_above_limit:
             dropped.append(self._take_to_drop("maxlen"))
-        for position, message, _ in reversed(dropped):
-            self._give_up(message, "maxlen", position)
-        if self._expiring:
-            self.expire()
+        return dropped
 
     def _is_low(self) -> bool:
         """Whether the queue is at four fifths of its limits or below; without a limit it never is."""
@@ -318,13 +336,13 @@ class QuorumQueue(Queue):
         self._step()
 
     def _step(self) -> None:
-        """Do what ends every step: expire, give out, look at the limit."""
+        """Do what ends every step: expire, give out, look at the limits."""
         if self.ring.single_active:
             self.ring.reconsider()
         if self._expiring:
             self.expire()
         self._give_out()
-        self._look_at_limit()
+        self._end_step()
 
     def _give_out(self) -> None:
         """Give ready messages to consumers, in turn; each is then sent all of its share."""
@@ -378,7 +396,7 @@ class QuorumQueue(Queue):
             self._held[position] = _Held(entry, delivery, channel)
         if self._expiring:
             self.expire()
-        self._look_at_limit()
+        self._end_step()
         return delivery
 
     # -- back
@@ -462,7 +480,7 @@ class QuorumQueue(Queue):
         for delivery in deliveries:
             position, message, _ = self._let_go(delivery).entry
             self._give_up(self._failed(message), "rejected", position)
-        self._look_at_limit()
+        self._end_step()
 
     def _drop_head(self, reason: str) -> None:
         position, message, _ = self._take_to_drop(reason)
@@ -475,9 +493,9 @@ class QuorumQueue(Queue):
         return entry
 
     def _give_up(self, message: Message, reason: str, position: int) -> None:
-        """Dead-letter a message that has left the queue."""
+        """Dead-letter a message that has left the queue, at the end of the step."""
         if self._letters is None:
-            bury(self, message, reason, position)
+            self._dying.append((message, reason, position))
         else:
             self._letters.take(message, reason, position)
 
@@ -577,6 +595,7 @@ class QuorumQueue(Queue):
         now_ns = self.node.clock.now_ns
         assert head is None or head[4] is None or head[4] > now_ns, f"{self!r} has an expired head"
         assert head is None or not self.ring.ready, f"{self!r} has a ready message and a ready consumer"
+        assert not self._dying, f"{self!r} has left {self._dying} unburied"
         assert not self._is_above_limit or self._rejects_publishes, f"{self!r} is above its limit"
         assert (self._letters is not None) == is_at_least_once(self.settings), (
             f"{self!r} has another strategy"

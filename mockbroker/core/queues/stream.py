@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.dispatch import Consumer
-    from mockbroker.core.queues.settings import Settings
     from mockbroker.core.sinks import Publisher
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Message
@@ -121,11 +120,6 @@ class StreamQueue(Queue):
             vhost, name, durable=durable, exclusive=exclusive, auto_delete=auto_delete
         )
         args.check_stream_sizes(arguments, vhost.node.rules)
-
-    def apply_settings(self, settings: Settings) -> None:
-        """Put new settings in force. A stream never expires, whatever a policy says."""
-        settings.expires_ms = None
-        super().apply_settings(settings)
 
     def check_delete(self, *, if_unused: bool, if_empty: bool) -> None:
         """Refuse nothing: a stream is deleted whatever the conditions. Source: ``streams/delete-if-*``."""
