@@ -98,6 +98,7 @@ class Rules:
     arguments_of_every_queue_type: tuple[str, ...]
     vhosts_have_default_queue_type: bool
     added_queue_type_sorts_arguments: bool
+    queue_limit_is_checked_late: bool
     bad_master_locator_is_internal_error: bool
     default_queue_type_in_equivalence: bool
     # dead-lettering
@@ -167,6 +168,7 @@ class _RabbitMQ310(Rules):
     arguments_of_every_queue_type = ()
     vhosts_have_default_queue_type = False
     added_queue_type_sorts_arguments = False
+    queue_limit_is_checked_late = False
     odd_delivery_mode_is_refused = True
     exchange_types = ("direct", "fanout", "headers", "topic")
     unknown_exchange_type_closes_connection = True
@@ -256,6 +258,7 @@ class _RabbitMQ40(Rules):
     arguments_of_every_queue_type = ("x-queue-leader-locator",)
     vhosts_have_default_queue_type = True
     added_queue_type_sorts_arguments = True
+    queue_limit_is_checked_late = True
     odd_delivery_mode_is_refused = False
     exchange_types = ("direct", "fanout", "headers", "topic", "x-local-random")
     unknown_exchange_type_closes_connection = False

@@ -17,6 +17,7 @@ it calls the core's operations and passes on what they say.
 
     channel      method                        action                            then
     not open     channel.open                  open-ok                           open
+    not open     other on a queue without name 404 no previously declared queue  closing
     not open     other                         504 expected 'channel.open'       (connection closing)
     open         channel.close                 end the channel, close-ok         not open
     open         access.request                request-ok                        open
@@ -39,6 +40,7 @@ from __future__ import annotations
 from collections import deque
 
 from mockbroker.amqp.methods import METHODS
+from mockbroker.core import refusals
 from mockbroker.errors import AMQPError, HardError, SoftError
 
 TYPE_CHECKING = False
@@ -100,6 +102,15 @@ _OPERATIONS: dict[str, str] = {
 """Method -> operation of `BrokerChannel`: what a client may send on an open channel but publish and close."""
 
 _TICKET = 1
+_ON_LAST_QUEUE = (
+    "queue.bind",
+    "queue.unbind",
+    "queue.purge",
+    "queue.delete",
+    "basic.consume",
+    "basic.get",
+)
+"""The methods in which a queue without a name is the one that the channel declared last."""
 
 _GET_OK_FIELDS = tuple(name for name, _ in METHODS["basic.get-ok"].fields)
 
@@ -263,7 +274,7 @@ class Conversation:
             if channel_number == 0:
                 self._handle_on_connection(method_name)
             elif link is None:
-                self._open_channel(channel_number, method_name)
+                self._open_channel(channel_number, method_name, fields)
             else:
                 self._handle_on_channel(link, method_name, fields, properties, body)
         except AMQPError as error:
@@ -310,17 +321,26 @@ class Conversation:
         else:
             raise HardError("CHANNEL_ERROR", "unexpected method in connection state running")
 
-    def _open_channel(self, channel_number: int, method_name: str) -> None:
-        if method_name != "channel.open":
-            raise HardError("CHANNEL_ERROR", "expected 'channel.open'")
-        assert self.connection is not None
+    def _open_channel(self, channel_number: int, method_name: str, fields: Table) -> None:
+        """Take the first method on a channel; whichever it is, it may be one channel too many."""
+        connection = self.connection
+        assert connection is not None
         link = self._link_type(self, channel_number)
         try:
-            link.channel = self.connection.open_channel(channel_number, link)
+            if method_name == "channel.open":
+                link.channel = connection.open_channel(channel_number, link)
+            else:
+                connection.check_new_channel()
         except HardError as error:
-            # A limit on channels is no fault of channel.open. Source: `limits/user-max-channels`.
+            # A limit on channels is no fault of a method. Source: `limits/user-max-channels*`.
             self._refuse(channel_number, error, "")
             return
+        if method_name in _ON_LAST_QUEUE and not fields["queue"]:
+            # Which queue is meant is asked before all else. Source: `errors/no-previous-queue-not-open`.
+            self._links[channel_number] = link
+            raise refusals.no_previous_queue()
+        if method_name != "channel.open":
+            raise HardError("CHANNEL_ERROR", "expected 'channel.open'")
         self._links[channel_number] = link
         self.send(channel_number, "channel.open-ok", {})
 
@@ -378,7 +398,8 @@ class Conversation:
             link = self._links[channel_number]
             channel, link.channel = link.channel, None
             self.send(channel_number, "channel.close", _close_fields(error, method_name))
-            self.connection.refuse(channel, error)
+            if channel is not None:
+                self.connection.refuse(channel, error)
         else:
             blamed = self._links.get(channel_number)
             if blamed is not None and blamed.channel is not None:

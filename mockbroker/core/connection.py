@@ -36,6 +36,7 @@ class BrokerConnection:
         "opened_ns",
         "peer_host",
         "sink",
+        "tags",
         "user",
         "vhost",
     )
@@ -54,6 +55,8 @@ class BrokerConnection:
         self.node = node
         self.sink = sink
         self.user = user
+        self.tags = user.tags
+        """The user's tags when he logged in: what changes later counts for later connections."""
         self.vhost = vhost
         self.client_properties = client_properties
         self.peer_host = peer_host
@@ -75,14 +78,18 @@ class BrokerConnection:
         return {"username": self.user.name, "vhost": self.vhost.name}
 
     def check_user_id(self, user_id: str) -> None:
-        """Refuse a message in somebody else's name: SoftError 406, unless the user has the tag
-        ``impersonator``."""
-        if user_id != self.user.name and "impersonator" not in self.user.tags:
+        """Refuse a message in somebody else's name: SoftError 406, unless the user had the tag
+        ``impersonator`` when he logged in."""
+        if user_id != self.user.name and "impersonator" not in self.tags:
             raise refusals.user_id_mismatch(user_id, self.user.name)
+
+    def check_new_channel(self) -> None:
+        """Refuse one more channel above the user's limit: HardError 530."""
+        self.node.limits.check_new_channel(self.user)
 
     def open_channel(self, number: int, sink: ChannelSink) -> BrokerChannel:
         """Open a channel; the number must be free. Raises HardError 530 above the user's limit."""
-        self.node.limits.check_new_channel(self.user)
+        self.check_new_channel()
         channel = BrokerChannel(self, number, sink)
         self.channels[number] = channel
         if self.node.trace is not None:

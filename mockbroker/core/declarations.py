@@ -216,7 +216,9 @@ class Declarations:
             )
             there.lease.renew()
             return there
-        self.node.limits.check_new_queue(self.vhost, name)
+        is_limited_early = not self.node.rules.queue_limit_is_checked_late
+        if is_limited_early:
+            self.node.limits.check_new_queue(self.vhost, name)
         dead_letter_exchange = args.exchange_argument(
             args.DEAD_LETTER_EXCHANGE, "queue", name, self.vhost.name, arguments
         )
@@ -229,6 +231,7 @@ class Declarations:
             exclusive_to=owner,
             auto_delete=auto_delete,
             arguments=arguments,
+            is_limited=not is_limited_early,
         )
 
     def queue_bind(
@@ -273,10 +276,8 @@ class Declarations:
 
     def _binding_source(self, kind: str, destination: str, source: str, routing_key: str) -> Exchange | None:
         """Check a binding's ends; return its source, None when it is not there."""
-        if kind == "exchange" and not destination:
-            raise refusals.default_exchange()
         self.check_permission("write", kind, destination)
-        if not source:
+        if not source or (kind == "exchange" and not destination):
             raise refusals.default_exchange()
         self.check_permission("read", "exchange", source)
         exchange = self.vhost.exchanges.get(source)

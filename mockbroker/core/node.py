@@ -221,14 +221,15 @@ class Node(Administration):
     ) -> BrokerConnection:
         """Let an authenticated user into a virtual host.
 
-        Raises HardError 530: unknown virtual host, no permissions in it, a limit is reached.
+        Raises HardError 530: unknown virtual host, a limit is reached, no permissions in it. Source: recorded
+        scenario ``limits/connections-before-access``.
         """
         vhost = self.vhosts.get(vhost_name)
         if vhost is None:
             raise refusals.vhost_not_found(vhost_name)
+        self.limits.check_new_connection(vhost, user)
         if vhost_name not in user.permissions:
             raise refusals.vhost_access_refused(vhost_name, user.name)
-        self.limits.check_new_connection(vhost, user)
         if name is None:
             self._next_port = self._next_port + 2 if self._next_port < 65_000 else 50_000
             name = f"{peer_host}:{self._next_port} -> 127.0.0.1:5672"

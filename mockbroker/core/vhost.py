@@ -205,13 +205,19 @@ class VHost:
         exclusive_to: BrokerConnection | None,
         auto_delete: bool,
         arguments: dict[str, Any],
+        is_limited: bool = False,
     ) -> Queue:
         """Make a new queue; the name must be free. Raises SoftError 406 for arguments that it cannot have;
-        some are a HardError 541."""
+        some are a HardError 541.
+
+        `is_limited`: a limit on queues is looked at behind the arguments, SoftError 406 as well.
+        """
         plain = not durable or exclusive_to is not None or auto_delete
         arguments = self._with_default_type(arguments, plain=plain)
         args.exchange_argument(args.DEAD_LETTER_EXCHANGE, "queue", name, self.name, arguments)
         args.check_queue_arguments(name, self.name, arguments, self.node.rules)
+        if is_limited:
+            self.node.limits.check_new_queue(self, name)
         make = queue_class(arguments)
         make.check_declaration(
             self,

@@ -131,6 +131,30 @@ def test_channel_that_is_not_open(talk: Talk, method_name: str) -> None:
     assert talk.conversation.state == CLOSING
 
 
+@pytest.mark.parametrize(
+    "method_name",
+    ["queue.bind", "queue.unbind", "queue.purge", "queue.delete", "basic.consume", "basic.get"],
+)
+def test_a_queue_without_a_name_is_looked_up_on_a_channel_that_is_not_open(
+    talk: Talk, method_name: str
+) -> None:
+    assert talk.say(3, method_name, {"queue": ""}) == [(3, "channel.close")]
+    assert talk.last_close == blame((404, "NOT_FOUND - no previously declared queue"), method_name)
+    assert talk.say(3, method_name, {"queue": ""}) == []
+    assert talk.say(3, "channel.close-ok") == []
+    assert talk.say(3, "channel.open") == [(3, "channel.open-ok")]
+    assert talk.say(4, method_name, {"queue": "q"}) == [(0, "connection.close")]
+    assert talk.last_close == blame(NOT_OPEN, method_name)
+
+
+@pytest.mark.parametrize("method_name", ["channel.open", "channel.close", "basic.get", "tx.select"])
+def test_any_method_may_be_one_channel_too_many(talk: Talk, method_name: str) -> None:
+    talk.node.set_user_limit("guest", "max-channels", 1)
+    assert talk.say(3, method_name, {"queue": ""}) == [(0, "connection.close")]
+    text = "number of channels opened for user 'rabbit@localhost' has reached the maximum allowed user limit"
+    assert talk.last_close == (530, f"NOT_ALLOWED - {text} of (1)", 0, 0)
+
+
 def test_channel_that_was_closed_by_the_client_is_not_open(talk: Talk) -> None:
     talk.say(1, "channel.close")
     assert talk.publish(1, b"late") == [(0, "connection.close")]

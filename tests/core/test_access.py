@@ -129,6 +129,31 @@ def test_a_message_in_somebody_elses_name_is_refused() -> None:
     broker.connect("robot", "x").channel().basic_publish("", "q", b"", BasicProperties(user_id="anna"))
 
 
+def test_tags_count_as_they_were_at_login() -> None:
+    from mockbroker import BasicProperties
+
+    broker = Broker()
+    broker.add_user("robot", "x", tags=("impersonator",))
+    broker.set_permissions("robot")
+    before = broker.connect("robot", "x")
+    broker.add_user("robot", "x")
+    in_his_name = BasicProperties(user_id="anna")
+    with pytest.raises(ChannelClosedByBroker, match="user_id property set to 'anna'"):
+        broker.connect("robot", "x").channel().basic_publish("", "q", b"", in_his_name)
+    before.channel().basic_publish("", "q", b"", in_his_name)
+
+
+@pytest.mark.parametrize("method", ["exchange_bind", "exchange_unbind"])
+@pytest.mark.parametrize(
+    ("write", "text"), [("^d$", "access to exchange"), (".*", "operation not permitted")]
+)
+def test_binding_to_the_default_exchange_needs_permission_first(method: str, write: str, text: str) -> None:
+    broker = Broker()
+    broker.set_permissions("guest", write=write)
+    with pytest.raises(ChannelClosedByBroker, match=f"ACCESS_REFUSED - .*{text}"):
+        getattr(broker.connect().channel(), method)("", "amq.fanout")
+
+
 def _stranger(broker: Broker) -> Channel:
     broker.add_user("anna", "x")
     broker.set_permissions("anna")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mockbroker import Broker
@@ -127,6 +129,41 @@ def test_a_virtual_host_may_limit_its_connections() -> None:
         broker.connect()
     connection.drop()
     assert broker.connect().is_open
+
+
+def test_limits_on_connections_are_looked_at_before_permissions() -> None:
+    broker = Broker()
+    broker.add_user("anna", "x")
+    for limit, text in (("user", "user connection limit"), ("vhost", r": connection limit \(0\)")):
+        if limit == "user":
+            broker.node.set_user_limit("anna", "max-connections", 0)
+        else:
+            broker.node.set_vhost_limit("/", "max-connections", 0)
+        with pytest.raises(ProbableAccessDeniedError, match=text):
+            broker.connect("anna", "x")
+    broker.node.clear_vhost_limit("/", "max-connections")
+    broker.node.clear_user_limit("anna", "max-connections")
+    with pytest.raises(ProbableAccessDeniedError, match=r"refused for user 'anna'$"):
+        broker.connect("anna", "x")
+
+
+@pytest.mark.parametrize(
+    ("rules", "arguments", "text"),
+    [
+        ("rabbitmq-3.10", {"x-max-length": "x"}, "queue limit"),
+        ("rabbitmq-3.10", {"x-dead-letter-exchange": 5}, "queue limit"),
+        ("rabbitmq-4.0", {"x-max-length": "x"}, "invalid arg 'x-max-length'"),
+        ("rabbitmq-4.0", {"x-dead-letter-exchange": 5}, "for arg 'x-dead-letter-exchange'"),
+        ("rabbitmq-4.0", {"x-queue-type": "quorum"}, "queue limit"),
+    ],
+)
+def test_a_limit_on_queues_has_its_place_among_the_checks(
+    rules: str, arguments: dict[str, Any], text: str
+) -> None:
+    broker = Broker(rules=rules)
+    broker.node.set_vhost_limit("/", "max-queues", 0)
+    with pytest.raises(ChannelClosedByBroker, match=text):
+        broker.connect().channel().queue_declare("q", arguments=arguments)
 
 
 # -- what check finds
