@@ -13,6 +13,7 @@ import pytest
 from mockbroker import BasicProperties, Broker, Channel
 from mockbroker.amqp.frames import METHOD, encode_method, frame
 from mockbroker.amqp.session import Session
+from mockbroker.core.patterns import matches
 from mockbroker.errors import PolicyError
 from mockbroker.exceptions import (
     ChannelClosedByBroker,
@@ -261,6 +262,10 @@ def test_patterns_are_pythons(broker: Broker) -> None:
     broker.add_user("u", "p")
     with pytest.raises(ValueError, match="bad escape"):
         broker.set_permissions("u", r"\Qa.b\E")
+    assert not matches(r"a\Z", "a\n")
+    assert matches("^a{,2}$", "aa")
+    assert not matches(r"\w", "é")
+    assert matches(r"\ba\b", "aé")
 
 
 def test_faults_in_patterns_are_pythons(broker: Broker) -> None:

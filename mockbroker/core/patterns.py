@@ -1,5 +1,9 @@
 """Regular expressions over names: what policies and permissions match with.
 
+A name is its octets in UTF-8, as it is for RabbitMQ: to a pattern a letter beyond ASCII is two or more, and
+none of them has another case. Source: recorded scenarios ``policies/patterns-match-octets``,
+``permissions/patterns-match-octets*``.
+
 Owns: what of PCRE's syntax Python writes otherwise, and PCRE's words for the usual faults.
 Refuses to know: whose pattern it is. RabbitMQ matches with PCRE; what of it is not known here stands in
 ``docs/differences.md``.
@@ -18,19 +22,28 @@ if TYPE_CHECKING:
 
 
 @lru_cache(maxsize=256)
-def compiled(pattern: str) -> re.Pattern[str]:
-    r"""Compile a pattern; named groups may be written as PCRE writes them. Raises `re.error`.
-
-    >>> bool(compiled(r"^q(?<n>a)\k<n>$").search("qaa"))
-    True
-    """
+def compiled(pattern: str) -> re.Pattern[bytes]:
+    """Compile a pattern; named groups may be written as PCRE writes them. Raises `re.error`."""
     try:
-        return re.compile(pattern)
+        return re.compile(_octets(pattern))
     except re.error as fault:
         try:
-            return re.compile(_NAMED.sub(_in_python, pattern))
+            return re.compile(_octets(_NAMED.sub(_in_python, pattern)))
         except re.error:
             raise fault from None
+
+
+def matches(pattern: str, name: str) -> bool:
+    r"""Whether a pattern matches anywhere in a name. Raises `re.error`.
+
+    >>> matches(r"^q(?<n>a)\k<n>$", "qaa"), matches("^.$", "é"), matches("^..$", "é")
+    (True, False, True)
+    """
+    return compiled(pattern).search(_octets(name)) is not None
+
+
+def _octets(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 _NAMED = re.compile(
@@ -78,9 +91,12 @@ _FAULTS: dict[str, tuple[str, Callable[[str, int], int]]] = {
 
 
 def fault_of(pattern: str, fault: re.error) -> tuple[str, int]:
-    """Return the words for a fault in a pattern and its position: PCRE's for usual ones, else Python's."""
+    """Return the words for a fault in a pattern and its position: PCRE's for usual ones, else Python's.
+
+    Positions are counted in octets. Source: recorded scenario ``policies/pattern-fault-position``.
+    """
     position = fault.pos or 0
     if fault.msg not in _FAULTS:
         return fault.msg, position
     words, place = _FAULTS[fault.msg]
-    return words, place(pattern, position)
+    return words, place(_octets(pattern).decode("latin-1"), position)

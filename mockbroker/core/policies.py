@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from mockbroker.core import arguments as args
-from mockbroker.core.patterns import compiled, fault_of
+from mockbroker.core.patterns import compiled, fault_of, matches
 from mockbroker.core.refusals import term
 from mockbroker.errors import HardError, PolicyError, UnreadablePolicyError
 from mockbroker.values import is_integer
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Policy:
     """One policy: a pattern of names and what it defines for them."""
 
-    __slots__ = ("_regex", "_wrong_types", "apply_to", "definition", "name", "pattern", "priority")
+    __slots__ = ("_wrong_types", "apply_to", "definition", "name", "pattern", "priority")
 
     def __init__(
         self,
@@ -50,7 +50,6 @@ class Policy:
             raise PolicyError("\n".join(("Validation failed\n", *faults, "")))
         self.name = name
         self.pattern = pattern
-        self._regex = compiled(pattern)
         self._wrong_types = [
             queue_type
             for queue_type, keys in rules.policy_keys_not_for.items()
@@ -80,7 +79,7 @@ class Policy:
             )
             if kind != "queue" or of_type != queue_type:
                 return False
-        return self._regex.search(name) is not None
+        return matches(self.pattern, name)
 
     def __repr__(self) -> str:
         return f"<Policy {self.name!r} {self.pattern!r} priority {self.priority}: {self.definition}>"

@@ -9,7 +9,7 @@ import pytest
 from mockbroker import Broker
 from mockbroker.channel import Channel
 from mockbroker.core.access import Permissions, User, covers, is_local
-from mockbroker.exceptions import ChannelClosedByBroker
+from mockbroker.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,13 @@ from mockbroker.exceptions import ChannelClosedByBroker
         ("q", "a queue", True),
         ("^(a|b)-", "b-1", True),
         ("é", "café", True),
+        ("", "", True),
+        ("", "\n", True),
+        ("^.$", "é", False),
+        ("^..$", "é", True),
+        ("(?i)É", "é", False),
+        (r"^\w+$", "é", False),
+        ("^..$", "\udcff\udcfe", True),
     ],
 )
 def test_a_pattern_may_match_anywhere(pattern: str, name: str, expected: bool) -> None:
@@ -67,6 +74,15 @@ def test_topic_permissions_know_variables() -> None:
     assert user.may_topic("read", "e", "/", "news.today", variables)
     assert not user.may_topic("read", "e", "/", "anna.key", variables)
     assert user.may_topic("write", "other", "/", "bert.key", variables)
+
+
+def test_a_topic_permission_may_be_no_pattern_any_more_with_a_name_in_it() -> None:
+    broker = Broker()
+    broker.add_user("a(", "x")
+    broker.set_permissions("a(")
+    broker.node.set_topic_permissions("a(", "/", "amq.topic", "^{username}$", ".*")
+    with pytest.raises(ConnectionClosedByBroker, match="INTERNAL_ERROR"):
+        broker.connect("a(", "x").channel().basic_publish("amq.topic", "a(", b"")
 
 
 CALLS: list[tuple[str, str, Any]] = [
