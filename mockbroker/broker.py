@@ -378,7 +378,11 @@ class Broker:
         self.node.clear_alarm(resource)
 
     def load_definitions(self, definitions: dict[str, Any]) -> list[str]:
-        """Load what ``rabbitmqctl export_definitions`` wrote; return the names of what is not emulated."""
+        """Load what ``rabbitmqctl export_definitions`` wrote; return the names of what is passed over.
+
+        That is what is not emulated, and bindings whose queue or exchange is not there: a server exports those
+        of exclusive queues, too. Raises ValueError that names what is not accepted.
+        """
         from mockbroker.admin import definitions as room  # noqa: PLC0415 - only who loads pays for it
 
         return room.load(self.node, definitions)

@@ -5,7 +5,7 @@ permissions and policies in them.
 Refuses to know: messages, which are no definitions, and where the JSON comes from.
 
 Exclusive queues and what the server declares itself are left out. Coming in, what is there already stays as
-it is.
+it is, and a binding whose queue or exchange is missing is passed over: a server's own exports have such.
 
 Source: RabbitMQ documentation, "Schema Definition Export and Import"; the answers of RabbitMQ 3.10.8 and
 4.0.5.
@@ -18,13 +18,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mockbroker.admin import columns, listings
+from mockbroker.core.limits import check_user_limit
 from mockbroker.errors import AMQPError, PolicyError
 from mockbroker.values import Int64
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from mockbroker.core.access import User
     from mockbroker.core.node import Node
     from mockbroker.core.policies import Policy
@@ -47,19 +51,32 @@ def table(given: Any) -> Any:
     return Int64(given) if type(given) is int else given
 
 
+def _without_void(rows: list[Row]) -> list[Row]:
+    """Return rows with their arguments as RabbitMQ exports them: what is void has become a text."""
+    return [{**row, "arguments": _text_for_void(row["arguments"])} for row in rows]
+
+
+def _text_for_void(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _text_for_void(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_text_for_void(item) for item in value]
+    return "undefined" if value is None else value
+
+
 def _queues(vhost: VHost) -> list[Row]:
     rows = listings.list_queues(vhost.node, vhost.name, _QUEUE)
-    return [row for row in rows if vhost.queues[row["name"]].exclusive_to is None]
+    return _without_void([row for row in rows if vhost.queues[row["name"]].exclusive_to is None])
 
 
 def _exchanges(vhost: VHost) -> list[Row]:
     rows = listings.list_exchanges(vhost.node, vhost.name, _EXCHANGE)
-    return [row for row in rows if row["name"] and not row["name"].startswith("amq.")]
+    return _without_void([row for row in rows if row["name"] and not row["name"].startswith("amq.")])
 
 
 def _bindings(vhost: VHost) -> list[Row]:
     exclusive = {name for name, queue in vhost.queues.items() if queue.exclusive_to is not None}
-    return [
+    rows = [
         {
             "source": row["source_name"],
             "destination": row["destination_name"],
@@ -71,6 +88,7 @@ def _bindings(vhost: VHost) -> list[Row]:
         if row["source_name"]
         and (row["destination_kind"] != "queue" or row["destination_name"] not in exclusive)
     ]
+    return _without_void(rows)
 
 
 def _policies(vhost: VHost) -> list[Row]:
@@ -297,8 +315,8 @@ def _without_vhost(row: Row) -> Row:
 # In
 
 
-_KNOWN_SECTIONS = ("users", "vhosts", "permissions", "topic_permissions", "parameters", "policies")
-_KNOWN_PARAMETERS = ("vhost-limits", "operator_policy")
+PARAMETERS = ("vhost-limits", "operator_policy")
+"""The components whose parameters mean something here."""
 
 
 def not_emulated(definitions: Row) -> list[str]:
@@ -306,10 +324,10 @@ def not_emulated(definitions: Row) -> list[str]:
     names = [
         f"parameter {row.get('component')}/{row.get('name')}"
         for row in definitions.get("parameters", ())
-        if row.get("component") not in _KNOWN_PARAMETERS
+        if row.get("component") not in PARAMETERS
     ]
     names += [f"global parameter {row.get('name')}" for row in definitions.get("global_parameters", ())]
-    sections = {*_KNOWN_SECTIONS, *_LOADERS, "global_parameters"}
+    sections = {*_GLOBAL_LOADERS, *_LOADERS, "global_parameters"}
     names += [
         f"section {section}"
         for section, rows in definitions.items()
@@ -321,36 +339,56 @@ def not_emulated(definitions: Row) -> list[str]:
 def load(node: Node, definitions: Row, vhost: str | None = None) -> list[str]:
     """Put definitions into a node; with `vhost` into that virtual host, whatever they say.
 
-    What is there already stays. Returns the names of what is not emulated. Raises ValueError that names the
-    first definition that is not accepted; those before it stay.
+    What is there already stays. Returns the names of what is passed over: bindings whose queue or exchange is
+    missing, and what is not emulated. Raises ValueError that names the first definition that is not
+    accepted; those before it stay.
     """
+    passed_over: list[str] = []
     if vhost is None:
-        _load_vhosts_and_users(node, definitions)
-    for section, declare in _LOADERS.items():
+        for section, declare in _GLOBAL_LOADERS.items():
+            for row in definitions.get(section, ()):
+                with _named(section, row):
+                    declare(node, row)
+    for section, declare_in in _LOADERS.items():
         for row in definitions.get(section, ()):
-            try:
+            with _named(section, row):
                 name = vhost if vhost is not None else row.get("vhost", "/")
-                declare(node.vhost(name), row)
-            except (AMQPError, PolicyError, ValueError, TypeError, KeyError) as error:
-                reason = getattr(error, "reason", None) or str(error) or repr(error)
-                raise ValueError(f"{section}: {json.dumps(row)}: {reason}") from None
+                missing = declare_in(node.vhost(name), row)
+            if missing is not None:
+                passed_over.append(missing)
     node.drain()
-    return not_emulated(definitions)
+    return passed_over + not_emulated(definitions)
 
 
-def _load_vhosts_and_users(node: Node, definitions: Row) -> None:
+@contextmanager
+def _named(section: str, row: Row) -> Iterator[None]:
+    """Name the definition that is not accepted."""
     try:
-        for row in definitions.get("users", ()):
-            user = node.set_user(row["name"], given_password(row), tuple(words(row.get("tags", []))))
-            user.limits.update(row.get("limits") or {})
-        for row in definitions.get("vhosts", ()):
-            set_metadata(node.add_vhost(row["name"]), {**row.get("metadata", {}), **row})
-        for row in definitions.get("permissions", ()):
-            node.set_permissions(row["user"], row["vhost"], row["configure"], row["write"], row["read"])
-        for row in definitions.get("topic_permissions", ()):
-            node.set_topic_permissions(row["user"], row["vhost"], row["exchange"], row["write"], row["read"])
-    except (PolicyError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"users, vhosts or permissions: {error!r}") from None
+        yield
+    except (AMQPError, PolicyError, ValueError, TypeError, KeyError) as error:
+        reason = getattr(error, "reason", None) or str(error) or repr(error)
+        raise ValueError(f"{section}: {json.dumps(row)}: {reason}") from None
+
+
+def _load_user(node: Node, row: Row) -> None:
+    if "tags" not in row:
+        raise ValueError("tags_not_present")
+    limits = row.get("limits") or {}
+    for name, limit in limits.items():
+        check_user_limit(name, limit)
+    node.set_user(row["name"], given_password(row), tuple(words(row["tags"]))).limits.update(limits)
+
+
+def _load_vhost(node: Node, row: Row) -> None:
+    set_metadata(node.add_vhost(row["name"]), {**row.get("metadata", {}), **row})
+
+
+def _load_permission(node: Node, row: Row) -> None:
+    node.set_permissions(row["user"], row["vhost"], row["configure"], row["write"], row["read"])
+
+
+def _load_topic_permission(node: Node, row: Row) -> None:
+    node.set_topic_permissions(row["user"], row["vhost"], row["exchange"], row["write"], row["read"])
 
 
 def _load_parameter(vhost: VHost, row: Row) -> None:
@@ -367,11 +405,17 @@ def _load_policy(vhost: VHost, row: Row, *, operator: bool = False) -> None:
         vhost.name,
         row["name"],
         row["pattern"],
-        row["definition"],
+        _definition(row["definition"]),
         row.get("priority", 0),
         row.get("apply-to", "all"),
         operator=operator,
     )
+
+
+def _definition(given: Any) -> Any:
+    """Return what a policy defines; ``rabbitmqctl`` writes that of operators as a list of pairs."""
+    is_pairs = isinstance(given, list) and all(isinstance(each, list) and len(each) == 2 for each in given)
+    return dict(given) if is_pairs else given
 
 
 def _load_exchange(vhost: VHost, row: Row) -> None:
@@ -399,21 +443,27 @@ def _load_queue(vhost: VHost, row: Row) -> None:
         )
 
 
-def _load_binding(vhost: VHost, row: Row) -> None:
-    source = vhost.exchange(row["source"])
-    destination: Any = (
-        vhost.queue(row["destination"])
-        if row["destination_type"] == "queue"
-        else vhost.exchange(row["destination"])
-    )
-    vhost.bind(source, destination, row["routing_key"], table(row.get("arguments", {})))
+def _load_binding(vhost: VHost, row: Row) -> str | None:
+    source, name, kind = row["source"], row["destination"], row["destination_type"]
+    ends: Any = vhost.queues if kind == "queue" else vhost.exchanges
+    if source not in vhost.exchanges or name not in ends:
+        return f"binding from {source} to {kind} {name}"
+    arguments = table(row.get("arguments", {}))
+    vhost.bind(vhost.exchanges[source], ends[name], row["routing_key"], arguments)
+    return None
 
 
 # In the order in which they build on one another.
-_LOADERS = {
+_GLOBAL_LOADERS: dict[str, Callable[[Node, Row], None]] = {
+    "users": _load_user,
+    "vhosts": _load_vhost,
+    "permissions": _load_permission,
+    "topic_permissions": _load_topic_permission,
+}
+_LOADERS: dict[str, Callable[[VHost, Row], str | None]] = {
+    "parameters": _load_parameter,
+    "policies": _load_policy,
     "exchanges": _load_exchange,
     "queues": _load_queue,
     "bindings": _load_binding,
-    "policies": _load_policy,
-    "parameters": _load_parameter,
 }

@@ -37,6 +37,7 @@ from mockbroker.admin.http_requests import (
     not_found,
 )
 from mockbroker.core.limits import check_user_limit
+from mockbroker.core.patterns import compiled, fault_of
 from mockbroker.errors import PolicyError, UnreadablePolicyError
 
 if TYPE_CHECKING:
@@ -203,20 +204,28 @@ def put_permission(request: Request, vhost: str, name: str) -> Any:
     body = request.body("configure", "write", "read")
     if vhost not in request.node.vhosts or name not in request.node.users:
         raise bad_request("vhost_or_user_not_found")
-    patterns = _patterns(body, "configure", "write", "read")
+    patterns = _patterns(body, "configure", "write", "read", in_codes=True)
     is_new = vhost not in request.node.users[name].permissions
     request.node.set_permissions(name, vhost, *patterns)
     return (201, None, {}) if is_new else None
 
 
-def _patterns(body: Row, *keys: str) -> list[str]:
-    """Return regular expressions of a body. Raises HttpError 400 for one that is none."""
-    patterns = [str(body[key]) for key in keys]
+def _patterns(body: Row, *keys: str, in_codes: bool) -> list[str]:
+    """Return regular expressions of a body. Raises HttpError 400 for one that is none, 500 for another value.
+
+    A refusal has its texts as lists of codes; that of a topic permission has its pattern as it is.
+    """
+    patterns = [body[key] for key in keys]
+    if not all(isinstance(pattern, str) for pattern in patterns):
+        raise HttpError(500, "", None)
     for pattern in patterns:
         try:
-            re.compile(pattern)
+            compiled(pattern)
         except re.error as error:
-            raise bad_request(["invalid_regexp", pattern, [error.msg, error.pos]]) from None
+            words, position = fault_of(pattern, error)
+            fault = [list(words.replace(r"\\", "\\").encode()), position]
+            shown = list(pattern.encode()) if in_codes else pattern
+            raise bad_request(["invalid_regexp", shown, fault]) from None
     return patterns
 
 
@@ -260,7 +269,7 @@ def put_topic_permission(request: Request, vhost: str, name: str) -> Any:
     if vhost not in request.node.vhosts or name not in request.node.users:
         raise bad_request("vhost_or_user_not_found")
     user = request.node.users[name]
-    write, read = _patterns(body, "write", "read")
+    write, read = _patterns(body, "write", "read", in_codes=False)
     is_new = not any(key[0] == vhost for key in user.topic_permissions)
     request.node.set_topic_permissions(name, vhost, str(body["exchange"]), write, read)
     return (201, None, {}) if is_new else None

@@ -55,6 +55,12 @@ def _load(request: Request, vhost: str | None) -> None:
         raise bad_request("failed_to_parse_json") from None
     if not isinstance(given, dict):
         raise bad_request("failed_to_parse_json")
+    for row in given.get("parameters", ()):
+        component = row.get("component")
+        if component not in definitions.PARAMETERS:
+            where = f"{row.get('vhost', vhost)}/{component}/{row.get('name')}"
+            text = f"Validation failed\\n\\ncomponent {component} not found\\n ({where})"
+            raise bad_request(f'<<"{text}">>')
     try:
         definitions.load(request.node, given, vhost)
     except ValueError as error:

@@ -98,7 +98,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _load(broker: Broker, file: Path | None) -> None:
-    """Load definitions, and name on standard error what of them is not emulated.
+    """Load definitions, and name on standard error what of them is passed over.
 
     Raises ValueError that names the file and what is wrong with it.
     """
@@ -116,7 +116,7 @@ def _load(broker: Broker, file: Path | None) -> None:
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
     if ignored:
-        sys.stderr.write(f"mockbroker serve: {file}: not emulated: {', '.join(ignored)}\n")
+        sys.stderr.write(f"mockbroker serve: {file}: passed over: {', '.join(ignored)}\n")
 
 
 def _listen(broker: Broker, arguments: Namespace) -> Endpoint:

@@ -9,6 +9,7 @@ Read next: ``options.py``, ``report.py``, ``live.py``, ``docs/testing.md``.
 from __future__ import annotations
 
 import re
+import warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -202,7 +203,9 @@ def _define(broker: Broker, wishes: Wishes) -> None:
     if wishes.definitions is not None:
         from mockbroker.admin import definitions  # noqa: PLC0415 - few tests have definitions
 
-        definitions.load(broker.node, wishes.definitions, "/")
+        passed_over = definitions.load(broker.node, wishes.definitions, "/")
+        if passed_over:
+            warnings.warn(f"definitions: passed over: {', '.join(passed_over)}", stacklevel=2)
 
 
 @contextmanager

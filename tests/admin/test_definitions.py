@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mockbroker import Broker
@@ -76,3 +78,66 @@ def test_whole_numbers_come_in_as_long() -> None:
     definitions.load(node, rows, "/")
     (there,) = node.vhost("/").exchanges["amq.direct"].bindings
     assert type_name(there.arguments["a"]) == "long"
+
+
+BINDING = {"vhost": "/", "destination_type": "queue", "routing_key": "", "arguments": {}}
+
+
+def test_what_is_passed_over_is_named() -> None:
+    broker = Broker()
+    rows = {
+        "bindings": [
+            {**BINDING, "source": "amq.fanout", "destination": "exclusive"},
+            {**BINDING, "source": "internal", "destination": "q"},
+            {**BINDING, "source": "amq.fanout", "destination": "internal", "destination_type": "exchange"},
+            {**BINDING, "source": "amq.fanout", "destination": "q"},
+        ],
+        "parameters": [{"component": "shovel", "name": "s", "vhost": "/", "value": {}}],
+        "global_parameters": [{"name": "g", "value": 1}],
+        "queues": [{"name": "q", "vhost": "/"}],
+    }
+    assert broker.load_definitions(rows) == [
+        "binding from amq.fanout to queue exclusive",
+        "binding from internal to queue q",
+        "binding from amq.fanout to exchange internal",
+        "parameter shovel/s",
+        "global parameter g",
+    ]
+    (there,) = broker.node.vhost("/").exchanges["amq.fanout"].bindings
+    assert there.destination.name == "q"
+
+
+def test_an_operator_policy_may_be_a_list_of_pairs() -> None:
+    broker = Broker()
+    value = {"pattern": "^q", "definition": [["max-length", 1]], "priority": 0, "apply-to": "queues"}
+    rows = {
+        "parameters": [{"component": "operator_policy", "name": "o", "vhost": "/", "value": value}],
+        "queues": [{"name": "q", "vhost": "/"}],
+    }
+    assert broker.load_definitions(rows) == []
+    assert broker.node.vhost("/").operator_policies["o"].definition == {"max-length": 1}
+
+
+@pytest.mark.parametrize(
+    ("user", "complaint"),
+    [
+        ({"name": "u", "password": "x"}, "tags_not_present"),
+        ({"name": "u", "tags": "", "limits": {"foo": 1}}, "Unrecognised terms"),
+        ({"name": "u", "tags": "", "limits": {"max-channels": "x"}}, "should be a number"),
+    ],
+)
+def test_a_user_must_have_tags_and_only_limits_that_there_are(user: dict[str, Any], complaint: str) -> None:
+    broker = Broker()
+    with pytest.raises(ValueError, match=rf'users: {{"name": "u".*{complaint}'):
+        broker.load_definitions({"users": [user]})
+    assert "u" not in broker.node.users
+
+
+def test_what_is_void_is_exported_as_a_text() -> None:
+    broker = Broker(rules="rabbitmq-3.10")
+    channel = broker.connect().channel()
+    channel.queue_declare("q", arguments={"x": [1, None, {"y": None}]})
+    channel.queue_bind("q", "amq.headers", arguments={"z": None})
+    exported = broker.export_definitions()
+    assert exported["queues"][0]["arguments"] == {"x": [1, "undefined", {"y": "undefined"}]}
+    assert exported["bindings"][0]["arguments"] == {"z": "undefined"}

@@ -344,9 +344,11 @@ def test_users(api, api310):
 def test_patterns_that_are_none(api):
     api("PUT", "users/u", {"password": "p", "tags": ""})
     bad = {"configure": "", "write": "(", "read": "", "exchange": "e"}
-    for path in ("permissions/%2F/u", "topic-permissions/%2F/u"):
-        status, answer = api("PUT", path, bad)
-        assert (status, answer["reason"][:2]) == (400, ["invalid_regexp", "("])
+    fault = [list(b"missing )"), 1]
+    for path, shown in (("permissions/%2F/u", [40]), ("topic-permissions/%2F/u", "(")):
+        assert api("PUT", path, bad) == bad_request(["invalid_regexp", shown, fault])
+        for no_text in (None, 5, {}):
+            assert api("PUT", path, bad | {"write": no_text}) == (500, None)
         assert api("GET", path) == (404, NOT_FOUND)
 
 
@@ -364,6 +366,17 @@ def test_definitions_as_a_file(api):
     assert api("GET", "definitions?download=a%0Ab")[0] == 200
     assert "content-disposition" not in api.headers
     assert api("GET", "definitions/nope") == bad_request("vhost_not_found")
+
+
+def test_definitions_that_a_server_refuses(api):
+    unknown = {"parameters": [{"component": "foo", "name": "limits", "value": {}}]}
+    reason = r'<<"Validation failed\n\ncomponent foo not found\n (//foo/limits)">>'
+    assert api("POST", "definitions/%2F", unknown) == bad_request(reason)
+    status, body = api("POST", "definitions", {"users": [{"name": "u", "password": "x"}]})
+    assert (status, body["reason"].rpartition(": ")[2]) == (400, "tags_not_present")
+    assert api("GET", "users/u") == (404, NOT_FOUND)
+    nowhere = {"source": "nope", "destination": "q", "destination_type": "queue", "routing_key": ""}
+    assert api("POST", "definitions/%2F", {"bindings": [nowhere]}) == (204, None)
 
 
 def test_health(api):

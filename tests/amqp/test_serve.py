@@ -70,7 +70,7 @@ def test_definitions_that_are_not_emulated_are_named(tmp_path):
     file.write_text(json.dumps({"parameters": [shovel], "queues": []}))
     with serving("--definitions", str(file)) as (process, _):
         assert process.stderr.readline() == (
-            f"mockbroker serve: {file}: not emulated: parameter shovel/move\n"
+            f"mockbroker serve: {file}: passed over: parameter shovel/move\n"
         )
 
 
