@@ -160,11 +160,20 @@ def printed(value: Any, rules: Rules, column: int) -> str:
 
 
 def term(value: Any) -> str:
-    """Show a JSON value as Erlang prints it."""
+    """Show a JSON value as Erlang prints it.
+
+    >>> print(term({"a": [None, "", True]}))
+    #{<<"a">> => [null,<<>>,true]}
+    """
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return f'<<"{value}">>'
+        quoted = value.replace("\\", r"\\").replace('"', r"\"")
+        return f'<<"{quoted}">>' if value else "<<>>"
+    if isinstance(value, dict):
+        return f"#{{{','.join(f'{term(key)} => {term(value[key])}' for key in sorted(value))}}}"
     if isinstance(value, list):
         return f"[{','.join(map(term, value))}]"
     return str(value)
