@@ -380,8 +380,8 @@ class Broker:
     def load_definitions(self, definitions: dict[str, Any]) -> list[str]:
         """Load what ``rabbitmqctl export_definitions`` wrote; return the names of what is passed over.
 
-        That is what is not emulated, and bindings whose queue or exchange is missing: a server exports those of
-        exclusive queues, too. Raises ValueError that names what is not accepted.
+        That is what is not emulated, and bindings whose queue or exchange is missing: a server exports those
+        of exclusive queues, too. Raises ValueError that names what is not accepted.
         """
         from mockbroker.admin import definitions as room  # noqa: PLC0415 - only who loads pays for it
 
