@@ -269,7 +269,18 @@ QUEUE = Listing(
 )
 
 
-def _activity(consumer: Consumer) -> str:
+class Fetch(NamedTuple):
+    """A message fetched from a quorum queue and not settled: to that queue one more consumer."""
+
+    queue: Queue
+    channel: BrokerChannel
+    tag: str
+    ack_required: str = "undefined"
+    prefetch_count: str = "undefined"
+    arguments: Mapping[str, Any] = {}
+
+
+def _activity(consumer: Consumer | Fetch) -> str:
     ring = consumer.queue.ring
     if not ring.single_active:
         return "up"

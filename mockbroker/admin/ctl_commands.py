@@ -2,7 +2,8 @@
 
 Owns: the table, and the commands about queues and the other things that are listed.
 Refuses to know: options that all commands share, and printing (``ctl.py``); the commands of operators
-(``ctl_access.py``, ``ctl_limits.py``, ``ctl_policies.py``, ``ctl_operations.py``).
+(``ctl_access.py``, ``ctl_limits.py``, ``ctl_policies.py``, ``ctl_operations.py``,
+``ctl_settings.py``).
 Source: rabbitmqctl of RabbitMQ 3.10.8 and 4.0.5.
 
 Read next: ``ctl.py``, ``ctl_invocation.py``, ``listings.py``.
@@ -10,7 +11,7 @@ Read next: ``ctl.py``, ``ctl_invocation.py``, ``listings.py``.
 
 from __future__ import annotations
 
-from mockbroker.admin import ctl_access, ctl_limits, ctl_operations, ctl_policies, listings
+from mockbroker.admin import ctl_access, ctl_limits, ctl_operations, ctl_policies, ctl_settings, listings
 from mockbroker.admin.ctl_invocation import Command, Failure, Invocation, says
 
 TYPE_CHECKING = False
@@ -148,5 +149,6 @@ COMMANDS: dict[str, Command] = {
     **ctl_limits.COMMANDS,
     **ctl_policies.COMMANDS,
     **ctl_operations.COMMANDS,
+    **ctl_settings.COMMANDS,
 }
 """Name -> command."""

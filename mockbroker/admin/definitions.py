@@ -95,7 +95,8 @@ def _policies(vhost: VHost) -> list[Row]:
     return [policy_row(vhost.name, policy) for policy in vhost.policies.values()]
 
 
-def _parameters(vhost: VHost) -> list[Row]:
+def parameter_rows(vhost: VHost) -> list[Row]:
+    """Return the parameters of a virtual host: its limits and its operator policies."""
     limits = {"value": dict(vhost.limits), "vhost": vhost.name, "component": "vhost-limits", "name": "limits"}
     operator = [
         {
@@ -110,7 +111,7 @@ def _parameters(vhost: VHost) -> list[Row]:
 
 
 _PARTS: dict[str, Any] = {
-    "parameters": _parameters,
+    "parameters": parameter_rows,
     "policies": _policies,
     "queues": _queues,
     "exchanges": _exchanges,

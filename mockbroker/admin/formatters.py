@@ -27,8 +27,13 @@ _TABLES = ("arguments", "client_properties")
 """Columns that hold an AMQP table: values keep their types."""
 _PROPERTY_LISTS = ("effective_policy_definition",)
 """Columns that hold names and values without types."""
-_JSON_TEXTS = ("definition", "limits")
+_JSON_TEXTS = ("definition", "limits", "value")
 """Columns that hold JSON as a text, in every form."""
+
+_PIDS = ("pid", "channel_pid", "owner_pid", "exclusive_consumer_pid", "connection")
+"""Columns that hold process identifiers, which the JSON form writes otherwise."""
+_HOSTS = ("host", "peer_host")
+"""Columns that hold addresses: four numbers in the JSON form."""
 
 
 def erlang_term(value: Any) -> str:
@@ -155,7 +160,21 @@ def _json_cell(column: str, value: Any) -> str:
         return _json_value(value)
     if column in _PROPERTY_LISTS:
         return _json([list(item) for item in value.items()])
+    if column in _PIDS:
+        return _json(_pid_seen_from_outside(value))
+    if column in _HOSTS and value.replace(".", "").isdecimal():
+        return _json([int(part) for part in value.split(".")])
     return _json(_json(value) if column in _JSON_TEXTS else value)
+
+
+def _pid_seen_from_outside(pid: str) -> str:
+    """Return a process identifier as rabbitmqctl's own node names it: by a number for the server's node.
+
+    >>> _pid_seen_from_outside("<rabbit@localhost.1735689600.50000.1>")
+    '#PID<11000.50000.1>'
+    """
+    _, number, serial = pid.strip("<>").rsplit(".", 2)
+    return f"#PID<11000.{number}.{serial}>"
 
 
 def _json_value(value: Any) -> str:

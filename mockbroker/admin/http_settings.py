@@ -15,16 +15,14 @@ Read next: ``http_access.py``, ``http_requests.py``.
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mockbroker.admin.definitions import password_hash, policy_row
+from mockbroker.admin import server_settings
+from mockbroker.admin.definitions import parameter_rows, password_hash
 from mockbroker.admin.http_requests import NODE_NAME, Request, Route, Row, bad_request, not_found
 from mockbroker.core.access import User
 from mockbroker.core.limits import check_vhost_limit
 from mockbroker.errors import PolicyError
-
-if TYPE_CHECKING:
-    from mockbroker.core.vhost import VHost
 
 _LIMITS = "vhost-limits"
 _OPERATOR_POLICY = "operator_policy"
@@ -33,22 +31,10 @@ _40 = ("rabbitmq-4.0",)
 # Parameters
 
 
-def _parameters(vhost: VHost) -> list[Row]:
-    rows = []
-    if vhost.limits:
-        limits = dict(vhost.limits)
-        rows.append({"value": limits, "vhost": vhost.name, "component": _LIMITS, "name": "limits"})
-    for policy in vhost.operator_policies.values():
-        value = policy_row(vhost.name, policy)
-        del value["vhost"], value["name"]
-        rows.append({"value": value, "vhost": vhost.name, "component": _OPERATOR_POLICY, "name": policy.name})
-    return rows
-
-
 def list_parameters(request: Request, *place: str) -> list[Row]:
     """All parameters, those of one component, or those of a component in one virtual host."""
     hosts = request.open_vhosts(*place[1:])
-    rows = [row for host in hosts for row in _parameters(host)]
+    rows = [row for host in hosts for row in parameter_rows(host)]
     return [row for row in rows if not place or row["component"] == place[0]]
 
 
@@ -92,8 +78,8 @@ def delete_parameter(request: Request, component: str, vhost: str, name: str) ->
 
 
 def list_global_parameters(request: Request) -> list[Row]:
-    """The one parameter that every server has: a name for the cluster, made of the seed."""
-    return [{"name": "internal_cluster_id", "value": f"rabbitmq-cluster-id-{request.node.seed}"}]
+    """What is set for the whole cluster."""
+    return server_settings.global_parameters(request.node)
 
 
 def show_global_parameter(request: Request, name: str) -> Row:
@@ -106,87 +92,16 @@ def show_global_parameter(request: Request, name: str) -> Row:
 
 # Feature flags
 
-_FLAGS_OF_BOTH = {
-    "classic_mirrored_queue_version": "rabbit",
-    "drop_unroutable_metric": "rabbitmq_management_agent",
-    "empty_basic_get_metric": "rabbitmq_management_agent",
-    "implicit_default_bindings": "rabbit",
-    "maintenance_mode_status": "rabbit",
-    "quorum_queue": "rabbit",
-    "stream_queue": "rabbit",
-    "user_limits": "rabbit",
-    "virtual_host_metadata": "rabbit",
-}
-"""Flag that both versions have -> the plugin that brings it."""
-
-_REQUIRED_SINCE = (
-    "classic_queue_type_delivery_support",
-    "direct_exchange_routing_v2",
-    "feature_flags_v2",
-    "listener_records_in_ets",
-    "message_containers",
-    "restart_streams",
-    "stream_filtering",
-    "stream_sac_coordinator_unblock_group",
-    "stream_single_active_consumer",
-    "stream_update_config_command",
-    "tracking_records_in_ets",
-)
-_STABLE_SINCE = (
-    "message_containers_deaths_v2",
-    "quorum_queue_non_voters",
-    "rabbit_exchange_type_local_random",
-    "rabbitmq_4.0.0",
-)
-
-
-def _flag(name: str, stability: str, provider: str = "rabbit", *, state: str = "enabled") -> Row:
-    return {
-        "name": name,
-        "desc": "",
-        "doc_url": "",
-        "state": state,
-        "stability": stability,
-        "provided_by": provider,
-    }
-
-
-_FLAGS = {
-    "rabbitmq-3.10": [_flag(name, "stable", provider) for name, provider in _FLAGS_OF_BOTH.items()],
-    "rabbitmq-4.0": [
-        *(_flag(name, "required", provider) for name, provider in _FLAGS_OF_BOTH.items()),
-        *(_flag(name, "required") for name in _REQUIRED_SINCE),
-        *(_flag(name, "stable") for name in _STABLE_SINCE),
-        _flag("detailed_queues_endpoint", "stable", "rabbitmq_management"),
-        _flag("khepri_db", "experimental", state="disabled"),
-    ],
-}
-"""Name of the rules -> the flags of a server as installed."""
-
 
 def feature_flags(request: Request) -> list[Row]:
     """The feature flags of a server as installed, by name; their descriptions are left out."""
     request.require_tag(request.manners.flags_tag)
-    return sorted(_FLAGS[request.node.rules.name], key=lambda row: row["name"])
-
-
-_DEPRECATED = (
-    ("queue_master_locator", "permitted_by_default", "rabbit"),
-    ("management_metrics_collection", "permitted_by_default", "rabbitmq_management_agent"),
-    ("global_qos", "permitted_by_default", "rabbit"),
-    ("ram_node_type", "permitted_by_default", "rabbit"),
-    ("transient_nonexcl_queues", "permitted_by_default", "rabbit"),
-    ("amqp_address_v1", "permitted_by_default", "rabbit"),
-    ("classic_queue_mirroring", "removed", "rabbit"),
-)
+    return server_settings.feature_flags(request.node)
 
 
 def deprecated_features(request: Request) -> list[Row]:
     """The deprecated features that the server knows."""
-    return [
-        {"name": name, "desc": "", "deprecation_phase": phase, "doc_url": "", "provided_by": provider}
-        for name, phase, provider in _DEPRECATED
-    ]
+    return server_settings.deprecated_features()
 
 
 def used_deprecated_features(request: Request) -> list[Row]:

@@ -57,6 +57,8 @@ def queue_states(node: Node, vhost: str) -> list[cells.QueueState]:
 def list_consumers(node: Node, vhost: str = "/", columns: Sequence[str] = ()) -> list[Row]:
     """Return a row for each consumer, by queue, then in order of arrival; those of streams are not listed.
 
+    To a quorum queue a fetched message that is not settled is a consumer, too; these come last.
+
     RabbitMQ has an order of its own for these columns, whatever the order in which they are asked for.
 
     Raises ValueError for an unknown column or virtual host. Source: rabbitmqctl ``list_consumers``.
@@ -72,11 +74,18 @@ def list_consumers(node: Node, vhost: str = "/", columns: Sequence[str] = ()) ->
     )
     chosen = cells.choose(cells.CONSUMER, columns or default, node).in_order_of(cells.CONSUMER)
     queues = node.vhost(vhost).queues
+    fetches: dict[Queue, list[cells.Fetch]] = {}
+    for connection in node.connections:
+        for channel in connection.channels.values():
+            for each in channel.outstanding:
+                if each.consumer is None and each.queue.type == "quorum":
+                    fetch = cells.Fetch(each.queue, channel, str(each.delivery_tag))
+                    fetches.setdefault(each.queue, []).append(fetch)
     return [
         chosen.row(consumer)
         for name in sorted(queues)
         if queues[name].type != "stream"
-        for consumer in queues[name].ring.all
+        for consumer in (*queues[name].ring.all, *fetches.get(queues[name], ()))
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mockbroker import Broker
 from mockbroker.admin.formatters import as_csv, as_json, as_pretty_table, as_table, erlang_term, table_cell
 from mockbroker.values import Decimal, Timestamp
 
@@ -149,3 +150,15 @@ def test_values_look_as_erlang_prints_them() -> None:
 )  # fmt: skip
 def test_cells(column: str, value: object, text: str) -> None:
     assert table_cell(column, value) == text
+
+
+def test_pids_and_addresses_in_json() -> None:
+    broker = Broker()
+    connection = broker.connect()
+    connection.channel()
+    assert broker.ctl("list_connections pid host peer_host --formatter json") == (
+        '[\n{"pid":"#PID<11000.50002.0>","host":[127,0,0,1],"peer_host":[127,0,0,1]}\n]\n'
+    )
+    assert broker.ctl("list_channels pid connection --formatter json") == (
+        '[\n{"pid":"#PID<11000.50002.1>","connection":"#PID<11000.50002.0>"}\n]\n'
+    )

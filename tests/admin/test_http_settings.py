@@ -46,10 +46,14 @@ def test_a_parameter_that_is_refused_changes_nothing():
         assert api("GET", "parameters/nope/%2F/x") == (404, NOT_FOUND)
 
 
-def test_global_parameters_can_be_read():
-    with managed() as (_, api):
-        status, (row,) = api("GET", "global-parameters")
-        assert (status, row["name"]) == (200, "internal_cluster_id")
+@pytest.mark.parametrize(
+    ("rules", "others"),
+    [("rabbitmq-3.10", []), ("rabbitmq-4.0", [{"name": "cluster_tags", "value": []}])],
+)
+def test_global_parameters_can_be_read(rules, others):
+    with managed(rules) as (_, api):
+        row = {"name": "internal_cluster_id", "value": "rabbitmq-cluster-id-0"}
+        assert api("GET", "global-parameters") == (200, [*others, row])
         assert api("GET", "global-parameters/internal_cluster_id") == (200, row)
         assert api("GET", "global-parameters/nope") == (404, NOT_FOUND)
         assert api("PUT", "global-parameters/x", {"value": 1})[0] == 405
