@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from math import copysign
 
-from mockbroker.terms import Atom
+from mockbroker.terms import Atom, Characters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class _Printer:
             return f"[{','.join(map(self._flat, term))}]"
         if isinstance(term, tuple):
             return f"{{{','.join(map(self._flat, term))}}}"
+        if isinstance(term, Characters):
+            return _characters(term)
         if isinstance(term, bytes):
             return _octets(term, unicode=self._unicode)
         return _atomic(term)
@@ -173,6 +175,16 @@ def _number(number: float) -> str:
     return f"-{text}" if copysign(1.0, number) < 0 else text
 
 
+def _characters(raw: bytes) -> str:
+    if _all_print(raw):
+        return f'"{_escaped(raw.decode("utf-8", "surrogateescape"))}"'
+    return f"[{','.join(map(str, raw))}]"
+
+
+def _all_print(raw: bytes) -> bool:
+    return all(32 <= octet <= 126 or octet >= 160 or octet in _ESCAPES for octet in raw)
+
+
 def _octets(raw: bytes, *, unicode: bool) -> str:
     if not raw:
         return "<<>>"
@@ -183,7 +195,7 @@ def _octets(raw: bytes, *, unicode: bool) -> str:
             pass
         else:
             return f'<<"{_escaped(text)}"/utf8>>' if all(map(_prints, text)) else plain(raw)
-    if all(32 <= octet <= 126 or octet >= 160 or octet in _ESCAPES for octet in raw):
+    if _all_print(raw):
         text = raw.decode("latin-1") if unicode else raw.decode("utf-8", "surrogateescape")
         return f'<<"{_escaped(text)}">>'
     return plain(raw)

@@ -32,6 +32,12 @@ class Atom(str):
     __slots__ = ()
 
 
+class Characters(bytes):
+    """A list of character codes below 256, which Erlang shows as text where all of them print."""
+
+    __slots__ = ()
+
+
 UNDEFINED = Atom("undefined")
 
 

@@ -10,7 +10,7 @@ Read next: ``core/vhost.py``, ``core/queues/base.py``.
 from __future__ import annotations
 
 from mockbroker.core import refusals
-from mockbroker.terms import comparable, term_of
+from mockbroker.terms import Atom, Characters, comparable, term_of
 from mockbroker.values import LongString, Timestamp, is_integer, type_name
 
 TYPE_CHECKING = False
@@ -323,7 +323,7 @@ def check_consumer_arguments_of(
                 raise refusals.invalid_argument(argument, name, vhost, reason.text(rules)) from None
 
 
-def check_stream_offset(name: str, vhost: str, arguments: dict[str, Any]) -> None:
+def check_stream_offset(name: str, vhost: str, arguments: dict[str, Any], rules: Rules) -> None:
     """Refuse an x-stream-offset that is none.
 
     Raises SoftError 406, and HardError 541 for what a real server's process dies of: another type, or a text
@@ -334,11 +334,15 @@ def check_stream_offset(name: str, vhost: str, arguments: dict[str, Any]) -> Non
     offset = arguments[STREAM_OFFSET]
     if is_integer(offset) or isinstance(offset, Timestamp) or offset in ("first", "last", "next"):
         return
-    if not isinstance(offset, str):
+    if isinstance(offset, LongString):
+        age_s = parse_age_s(offset.decode("latin-1"))
+    elif isinstance(offset, str):
+        age_s = parse_age_s(offset)
+    else:
         raise refusals.internal_error()
-    if parse_age_s(offset) is None:
-        reason = f'{{invalid_stream_offset_arg,{{longstr,<<"{offset}">>}}}}'
-        raise refusals.invalid_argument(STREAM_OFFSET, name, vhost, reason)
+    if age_s is None:
+        reason = (Atom("invalid_stream_offset_arg"), (Atom("longstr"), term_of(offset)))
+        raise refusals.invalid_argument(STREAM_OFFSET, name, vhost, refusals.octets_of(reason, rules))
 
 
 def check_same_queue_arguments(
@@ -409,7 +413,7 @@ def exchange_argument(
     return value
 
 
-def expiration_ms(text: str) -> int:
+def expiration_ms(text: str, rules: Rules) -> int:
     """Return the milliseconds of the property ``expiration``.
 
     Leading digits are read as Erlang's ``string:to_integer`` does, a sign included; what is left over is
@@ -418,16 +422,17 @@ def expiration_ms(text: str) -> int:
     digits = text[1:] if text[:1] in ("+", "-") else text
     length = len(digits) - len(digits.lstrip("0123456789"))
     if not length:
-        raise refusals.invalid_expiration(text, "no_integer")
+        raise refusals.invalid_expiration(text, Atom("no_integer"), rules)
     number, rest = int(digits[:length]), digits[length:]
     if text[0] == "-":
         number = -number
     if rest:
-        raise refusals.invalid_expiration(text, f'{{leftover_string,"{rest}"}}')
+        leftover = Characters(rest.encode("utf-8", "surrogateescape"))
+        raise refusals.invalid_expiration(text, (Atom("leftover_string"), leftover), rules)
     if number < 0:
-        raise refusals.invalid_expiration(text, f"{{value_negative,{number}}}")
+        raise refusals.invalid_expiration(text, (Atom("value_negative"), number), rules)
     if number > _LONGEST_MS:
-        raise refusals.invalid_expiration(text, f"{{value_too_large,{number}}}")
+        raise refusals.invalid_expiration(text, (Atom("value_too_large"), number), rules)
     return number
 
 

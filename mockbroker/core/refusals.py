@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from mockbroker.rules import Rules
+    from mockbroker.terms import Term
 
 
 def resource(kind: str, name: str, vhost: str) -> str:
@@ -159,6 +160,18 @@ def printed(value: Any, rules: Rules, column: int) -> str:
     return pretty(term_of(value), column, unicode=rules.terms_are_shown_in_unicode)
 
 
+def octets_of(reason: Term, rules: Rules, column: int = 0) -> str:
+    """Show a term that begins at `column` as texts do that know octets only.
+
+    Some rules send each octet as a character. Source: recorded scenarios ``publish/expiration-leftover`` and
+    ``streams/offset-unprintable``.
+    """
+    text = pretty(reason, column, unicode=False)
+    if rules.bytes_are_shown_as_latin1:
+        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+    return text
+
+
 def term(value: Any) -> str:
     """Show a JSON value as Erlang prints it.
 
@@ -284,9 +297,10 @@ def bad_match_value(value: str | bytes, rules: Rules) -> SoftError:
 # -- publishing
 
 
-def invalid_expiration(text: str, reason: str) -> SoftError:
+def invalid_expiration(text: str, reason: Term, rules: Rules) -> SoftError:
     """406: an expiration that is not a number of milliseconds."""
-    return SoftError("PRECONDITION_FAILED", f"invalid expiration '{text}': {reason}")
+    head = f"invalid expiration '{text}': "
+    return SoftError("PRECONDITION_FAILED", head + octets_of(reason, rules, len(head)))
 
 
 def invalid_route_header(header: str, value: Any) -> SoftError:

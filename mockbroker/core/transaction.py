@@ -18,6 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mockbroker.core.node import Node
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
     from mockbroker.message import Delivery, Message
@@ -55,7 +56,7 @@ class Transaction:
             else:  # 3.10 keeps the names, and looks the queues up now
                 found = {name: vhost.queues[name] for name in sorted(names) if name in vhost.queues}
                 there, lost = tuple(found.values()), []
-            yield _as_of(vhost.node.clock.now_ns, message), there, lost, mandatory
+            yield _as_of_now(vhost.node, message), there, lost, mandatory
 
     @property
     def deliveries(self) -> list[Delivery]:
@@ -63,10 +64,10 @@ class Transaction:
         return [delivery for _, deliveries in self.settlements for delivery in deliveries]
 
 
-def _as_of(now_ns: int, message: Message) -> Message:
+def _as_of_now(node: Node, message: Message) -> Message:
     """A message's time to live begins with the commit."""
     if message[4] is None:
         return message
     assert message[3] is not None
-    ttl_ms = args.expiration_ms(message[3]["expiration"])
-    return (*message[:4], now_ns + ttl_ms * MS)
+    ttl_ms = args.expiration_ms(message[3]["expiration"], node.rules)
+    return (*message[:4], node.clock.now_ns + ttl_ms * MS)

@@ -29,7 +29,7 @@ from mockbroker.core.queues.stream_message import (
 )
 from mockbroker.errors import HardError
 from mockbroker.message import Delivery
-from mockbroker.values import Timestamp
+from mockbroker.values import LongString, Timestamp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,7 +69,9 @@ class Reader:
 
     __slots__ = ("matches_unfiltered", "offset", "wanted")
 
-    def __init__(self, offset: int, wanted: frozenset[str] | None, *, matches_unfiltered: bool) -> None:
+    def __init__(
+        self, offset: int, wanted: frozenset[str | bytes] | None, *, matches_unfiltered: bool
+    ) -> None:
         self.offset = offset
         self.wanted = wanted
         self.matches_unfiltered = matches_unfiltered
@@ -270,7 +272,7 @@ class StreamQueue(Queue):
         RabbitMQ differs: `exclusive` keeps nobody out. Source: ``streams/exclusive-consumer``.
         """
         args.check_consumer_arguments_of(self.type, self.name, self.vhost.name, arguments, self.node.rules)
-        args.check_stream_offset(self.name, self.vhost.name, arguments)
+        args.check_stream_offset(self.name, self.vhost.name, arguments, self.node.rules)
         if not channel.prefetch_count:
             raise unsupported.no_prefetch(self)
         if channel.limiter is not None:
@@ -337,8 +339,11 @@ def _end_connection(consumer: Consumer) -> None:
         consumer.channel.connection.close_forced(refusals.internal_error())
 
 
-def _filter_values(argument: Any) -> frozenset[str] | None:
-    """Return the values that x-stream-filter asks for: one or a list; None when it asks for nothing."""
+def _filter_values(argument: Any) -> frozenset[str | bytes] | None:
+    """Return the values that x-stream-filter asks for: one or a list; None when it asks for nothing.
+
+    One that is not UTF-8 is the value of no message.
+    """
     given = argument if isinstance(argument, list) else [argument]
-    values = frozenset(value for value in given if isinstance(value, str))
+    values = frozenset(value for value in given if isinstance(value, str | LongString))
     return values or None

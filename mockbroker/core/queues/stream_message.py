@@ -38,16 +38,24 @@ class Unreadable(dict[str, "Any"]):
 
 
 def check_storable(message: Message, rules: Rules) -> None:
-    """Refuse what a stream cannot store: a decimal header, or a filter value that is no string.
+    """Refuse what a stream cannot store: a decimal header, one inside an annotation that is kept, or a filter
+    value that is no string.
 
-    Raises HardError 541.
+    Raises HardError 541. Source: recorded scenarios ``streams/header-*`` and ``streams/nested-decimal-*``.
     """
     headers = (message[3] or {}).get("headers") or {}
     value = headers.get(FILTER_VALUE, "")
-    if any(isinstance(each, Decimal) for each in headers.values()):
-        raise refusals.internal_error()
+    for name, each in headers.items():
+        if isinstance(each, Decimal) or (_is_kept(name, each, rules) and _has_decimal(each)):
+            raise refusals.internal_error()
     if rules.stream_filters and not isinstance(value, str):
         raise refusals.internal_error()
+
+
+def _has_decimal(value: Any) -> bool:
+    if isinstance(value, list | dict):
+        return any(map(_has_decimal, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, Decimal)
 
 
 def stored(message: Message, rules: Rules, *, is_letter: bool = False) -> Message:
