@@ -142,7 +142,7 @@ def _is_composed(term: Term, text: str) -> bool:
 
 
 def _is_numbers(text: str) -> bool:
-    return text != "<<>>" and not text.startswith('<<"')
+    return text.startswith("<<") and text != "<<>>" and not text.startswith('<<"')
 
 
 def _atomic(term: Atom | float) -> str:

@@ -256,6 +256,12 @@ def test_a_stream_starts_exactly_where_it_is_asked_to(broker: Broker, channel: C
     assert got == [b"4"]
 
 
+def test_a_refused_value_is_shown_on_one_line(broker: Broker) -> None:
+    for value, shown in (("é", '<<"é">>'), (list(range(1, 40)), str(list(range(1, 40))).replace(" ", ""))):
+        with pytest.raises(PolicyError, match=re.escape(f"{shown} is not a valid maximum length")):
+            broker.set_policy("p", "", {"max-length": value})
+
+
 def test_patterns_are_pythons(broker: Broker) -> None:
     with pytest.raises(PolicyError, match="bad escape"):
         broker.set_policy("p", r"\Qa.b\E", {"max-length": 1})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mockbroker import erlang_text
-from mockbroker.terms import Atom, term_of
+from mockbroker.terms import Atom, Characters, term_of
 from mockbroker.values import ByteArray, Decimal
 
 
@@ -28,6 +28,21 @@ from mockbroker.values import ByteArray, Decimal
 )
 def test_octets(raw, unicode, text):
     assert erlang_text.pretty(raw, 0, unicode=unicode) == text
+
+
+@pytest.mark.parametrize(
+    ("raw", "text"),
+    [
+        (b'a"\t', r'"a\"\t"'),
+        (b"\x7f", "[127]"),
+        (b"\xe9", '"\udce9"'),
+        (b"a\0", "[97,0]"),
+        (b"\0" * 60, None),
+    ],
+)
+def test_characters(raw, text):
+    expected = text or f"[{','.join('0' * 60)}]"
+    assert erlang_text.pretty(Characters(raw), unicode=False) == expected
 
 
 def test_long_lines_are_broken_before_column_80():

@@ -299,7 +299,8 @@ def check_stream_sizes(arguments: dict[str, Any], rules: Rules) -> None:
         raise refusals.segment_too_large(SEGMENT_SIZE)
     if rules.stream_filters and FILTER_SIZE in arguments:
         size = arguments[FILTER_SIZE]
-        if not is_integer(size) or not 16 <= size <= 255:
+        is_number = is_integer(size) or isinstance(size, Timestamp)
+        if not is_number or not 16 <= size <= 255:
             raise refusals.wrong_filter_size(FILTER_SIZE)
 
 

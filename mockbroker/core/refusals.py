@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mockbroker.erlang_text import pretty
 from mockbroker.errors import AMQPError, HardError, SoftError
-from mockbroker.terms import term_of
+from mockbroker.terms import Characters, term_of
 from mockbroker.values import Decimal, type_name
 
 TYPE_CHECKING = False
@@ -182,12 +182,15 @@ def term(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float):
+        return pretty(value, unicode=False)
     if isinstance(value, str):
-        quoted = value.replace("\\", r"\\").replace('"', r"\"")
-        return f'<<"{quoted}">>' if value else "<<>>"
+        return pretty(value.encode("utf-8", "surrogateescape"), unicode=False)
     if isinstance(value, dict):
         return f"#{{{','.join(f'{term(key)} => {term(value[key])}' for key in sorted(value))}}}"
     if isinstance(value, list):
+        if value and all(type(each) is int and 0 <= each <= 255 for each in value):
+            return pretty(Characters(value), unicode=False)
         return f"[{','.join(map(term, value))}]"
     return str(value)
 

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from mockbroker import Broker
-from mockbroker.core.arguments import parse_age_s
+from mockbroker.core.arguments import check_stream_offset, expiration_ms, parse_age_s
+from mockbroker.errors import AMQPError, SoftError
 from mockbroker.exceptions import ChannelClosedByBroker, ConnectionClosedByBroker
+from mockbroker.rules import RULES
 from mockbroker.values import Int8, Int64, LongString
 
 
@@ -208,3 +210,45 @@ def test_the_arguments_of_the_queues_type_are_compared(
 ) -> None:
     text = refused(rules, after, before=before)
     assert (reason in text) if reason else not text
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("5 x", '{leftover_string," x"}'),
+        ('5"', r'{leftover_string,"\""}'),
+        ("5\x7f", "{leftover_string,[127]}"),
+        ("-5", "{value_negative,-5}"),
+        ("9" * 25, "{value_too_large,\n" + " " * 49 + "9" * 25 + "}"),
+        ("x", "no_integer"),
+    ],
+)
+def test_why_an_expiration_is_none(text: str, reason: str) -> None:
+    with pytest.raises(SoftError) as refusal:
+        expiration_ms(text, RULES[NEW])
+    assert refusal.value.reply_text == f"PRECONDITION_FAILED - invalid expiration '{text}': {reason}"
+
+
+@pytest.mark.parametrize(("rules", "shown"), [(OLD, "é"), (NEW, "Ã©")])
+def test_leftover_octets_are_shown_as_the_rules_do(rules: str, shown: str) -> None:
+    with pytest.raises(SoftError, match=f'leftover_string,"{shown}"'):
+        expiration_ms("5é", RULES[rules])
+
+
+@pytest.mark.parametrize(
+    ("offset", "code", "words"),
+    [
+        ('1"h', 406, r'<<"1\"h">>'),
+        ("1€", 406, "<<49,226,130,172>>"),
+        (LongString(b"1\xff"), 406, "invalid_stream_offset_arg"),
+        (LongString(b"\xff1"), 541, ""),
+        ("soon", 541, ""),
+        ([1], 541, ""),
+    ],
+)
+def test_offsets_that_are_none(offset: Any, code: int, words: str) -> None:
+    for rules in (OLD, NEW):
+        with pytest.raises(AMQPError) as refusal:
+            check_stream_offset("s", "/", {"x-stream-offset": offset}, RULES[rules])
+        assert refusal.value.reply_code == code
+        assert words in refusal.value.reply_text

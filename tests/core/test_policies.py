@@ -157,3 +157,37 @@ def test_a_priority_may_have_a_fraction(broker: Broker, channel: Channel) -> Non
     broker.set_policy("low", "q", {"max-length": 1}, priority=1)
     broker.set_policy("high", "q", {"max-length": 2}, priority=1.5)
     assert length(channel) == 2
+
+
+@pytest.mark.parametrize("rules", ["rabbitmq-3.10", "rabbitmq-4.0"])
+@pytest.mark.parametrize("operator", [False, True])
+def test_a_policy_with_a_key_of_another_type_is_not_for_a_queue(rules: str, operator: bool) -> None:
+    broker = Broker(rules=rules)
+    channel = broker.connect().channel()
+    channel.queue_declare("q1")
+    channel.queue_declare("quorum", durable=True, arguments={"x-queue-type": "quorum"})
+    channel.queue_declare("log", durable=True, arguments={"x-queue-type": "stream"})
+    broker.set_policy("low", "", {"max-length-bytes": 3}, priority=1, operator=operator)
+    broker.set_policy("high", "", {"max-length": 1, "delivery-limit": 5}, priority=2, operator=operator)
+    assert (length(channel), length(channel, "quorum")) == (3, 1)
+    if not operator:
+        policies = {row["name"]: row["policy"] for row in broker.list_queues("name", "policy")}
+        assert policies == {"q1": "low", "quorum": "high", "log": "low"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "older", "newer"),
+    [
+        ("queue-leader-locator", "balanced", 4, 1),
+        ("max-in-memory-length", 5, 1, 4),
+        ("max-age", "1h", 4, 4),
+        ("queue-mode", "lazy", 1, 1),
+    ],
+)
+def test_which_keys_are_for_classic_queues(key: str, value: Any, older: int, newer: int) -> None:
+    for rules, kept in (("rabbitmq-3.10", older), ("rabbitmq-4.0", newer)):
+        broker = Broker(rules=rules)
+        channel = broker.connect().channel()
+        channel.queue_declare("q1")
+        broker.set_policy("p", "", {"max-length": 1, key: value})
+        assert length(channel) == kept

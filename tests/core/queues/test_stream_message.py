@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mockbroker.core.queues.stream_message import is_readable, stored
+from mockbroker.core.queues.stream_message import check_storable, is_readable, stored
+from mockbroker.errors import HardError
 from mockbroker.rules import RULES
-from mockbroker.values import ByteArray, Timestamp
+from mockbroker.values import ByteArray, Decimal, Timestamp
 
 if TYPE_CHECKING:
     from mockbroker.message import Properties
@@ -97,3 +98,25 @@ def test_what_cannot_be_that_property_cannot_be_read(
     header: str, value: object, expected: tuple[bool, bool]
 ) -> None:
     assert (readable({header: value}, OLD), readable({header: value}, NEW)) == expected
+
+
+@pytest.mark.parametrize(
+    ("headers", "older", "newer"),
+    [
+        ({"a": Decimal(1, 5)}, False, False),
+        ({"a": [Decimal(1, 5)]}, True, True),
+        ({"x-a": [[Decimal(1, 5)]]}, True, False),
+        ({"x-a": {"b": Decimal(1, 5)}}, True, False),
+        ({"x-a": {"b": [1, "c"]}}, True, True),
+    ],
+)
+def test_decimals_cannot_be_stored_but_where_they_are_dropped_anyway(
+    headers: dict[str, Any], older: bool, newer: bool
+) -> None:
+    for rules, is_stored in ((OLD, older), (NEW, newer)):
+        message = ("", "s", b"", {"headers": headers}, None)
+        if is_stored:
+            check_storable(message, rules)
+        else:
+            with pytest.raises(HardError, match="INTERNAL_ERROR"):
+                check_storable(message, rules)
