@@ -112,7 +112,12 @@ def _check_lists(model: Model, broker: Broker) -> None:
         for row in broker.list_consumers("queue_name", "consumer_tag")
     }
     listed_queues = [queue for queue in model.queues.values() if queue.type != "stream"]
-    assert consumers == {(queue.name, tag) for queue in listed_queues for tag in queue.consumers}
+    fetches = {
+        (holding.queue.name, str(tag))
+        for (_, tag), holding in model.held.items()
+        if holding.consumer is None and holding.queue.type == "quorum"
+    }
+    assert consumers == fetches | {(queue.name, tag) for queue in listed_queues for tag in queue.consumers}
 
 
 def _check_channels(model: Model, broker: Broker, now_ns: int) -> None:
