@@ -48,10 +48,12 @@ class Binding:
     @property
     def identity(self) -> BindingIdentity:
         """What tells bindings of one source apart, in a form that sorts."""
-        destination = self.destination
+        destination, arguments = self.destination, self.arguments
+        if not arguments:
+            return (destination.kind, destination.name, self.routing_key, ())
         exactly = not self.source.vhost.node.rules.equal_numbers_are_one
-        arguments = table_identity(self.arguments, exactly=exactly)
-        return (destination.kind, destination.name, self.routing_key, arguments)
+        identity = table_identity(arguments, exactly=exactly)
+        return (destination.kind, destination.name, self.routing_key, identity)
 
     def __repr__(self) -> str:
         return f"<Binding {self.source.name!r} -> {self.destination.name!r} key={self.routing_key!r}>"
