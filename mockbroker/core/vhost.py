@@ -447,7 +447,10 @@ class VHost:
         queue.policies = policy, operator = policies
         queue.apply_settings(
             Settings.of(
-                queue.arguments, policy.definition if policy else {}, operator.definition if operator else {}
+                queue.arguments,
+                policy.definition if policy else {},
+                operator.definition if operator else {},
+                policy_first=queue.policy_first,
             )
         )
 

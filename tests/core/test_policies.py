@@ -191,3 +191,16 @@ def test_which_keys_are_for_classic_queues(key: str, value: Any, older: int, new
         channel.queue_declare("q1")
         broker.set_policy("p", "", {"max-length": 1, key: value})
         assert length(channel) == kept
+
+
+@pytest.mark.parametrize(
+    ("argument", "policy", "kept"), [("drop-head", "reject-publish", 3), ("reject-publish", "drop-head", 2)]
+)
+def test_a_policy_says_the_overflow_of_a_quorum_queue(argument: str, policy: str, kept: int) -> None:
+    for rules in ("rabbitmq-3.10", "rabbitmq-4.0"):
+        broker = Broker(rules=rules)
+        channel = broker.connect().channel()
+        arguments = {"x-queue-type": "quorum", "x-max-length": 2, "x-overflow": argument}
+        channel.queue_declare("q", durable=True, arguments=arguments)
+        broker.set_policy("p", "", {"overflow": policy})
+        assert length(channel, "q") == kept

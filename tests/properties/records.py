@@ -160,8 +160,12 @@ class ModelQueue:
         return min(self._given(key), default=None)
 
     def word(self, key: str) -> str | None:
-        """A setting that is a word: the first counts."""
-        return next(iter(self._given(key)), None)
+        """A setting that is a word: the first counts, but a quorum queue's overflow is a policy's."""
+        given = self._given(key)
+        is_own = self.arguments.get(f"x-{key}") is not None
+        if self.type == "quorum" and key == "overflow" and is_own and len(given) > 1:
+            given = given[1:]
+        return next(iter(given), None)
 
     def delivery_limit(self, *, negative_is_none: bool, default: int | None) -> int | None:
         """The delivery limit; where a negative one is none, any other that is given counts instead of it."""

@@ -61,6 +61,8 @@ class Queue:
     hears_settlements_first = False
     """Whether a commit's settlements reach it before its publishes, though these are sent first."""
     supports_single_active = True
+    policy_first: tuple[str, ...] = ()
+    """The settings for which a policy wins over the queue's own argument."""
 
     def __init__(
         self,

@@ -86,6 +86,9 @@ class QuorumQueue(Queue):
         "_was_low",
     )
     type = "quorum"
+    policy_first = ("overflow",)
+    """RabbitMQ differs: elsewhere the argument wins. Source: recorded scenarios
+    ``policies/quorum-overflow-*``."""
     hears_settlements_first = True
     """RabbitMQ differs: the log takes publishes in at low priority. Source: recorded scenario
     ``tx/quorum-commit-requeue``."""

@@ -15,6 +15,7 @@ from mockbroker.core import arguments as args
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import Any
 
 
@@ -46,9 +47,17 @@ class Settings:
 
     @classmethod
     def of(
-        cls, arguments: dict[str, Any], policy: dict[str, Any], operator_policy: dict[str, Any]
+        cls,
+        arguments: dict[str, Any],
+        policy: dict[str, Any],
+        operator_policy: dict[str, Any],
+        *,
+        policy_first: Collection[str] = (),
     ) -> Settings:
-        """Put a queue's arguments and the definitions of its policies together."""
+        """Put a queue's arguments and the definitions of its policies together.
+
+        `policy_first` are the words (by their names here) for which a policy wins over the argument.
+        """
         if not (arguments or policy or operator_policy):
             return NO_SETTINGS
         settings = cls()
@@ -58,7 +67,10 @@ class Settings:
             setattr(settings, field, min(numbers) if numbers else None)
         for field, (argument, key) in _WORDS.items():
             merged = {**policy, **operator_policy}
-            word = arguments.get(argument, merged.get(key))
+            if field in policy_first:
+                word = merged.get(key, arguments.get(argument))
+            else:
+                word = arguments.get(argument, merged.get(key))
             setattr(settings, field, word if isinstance(word, str) else None)
         return settings
 
