@@ -53,13 +53,18 @@ def worker(broker: Broker) -> DeadLetterWorker:
     return queue._letters
 
 
+def fetch(channel: Channel, queue: str = "q") -> int:
+    """Fetch a message; return its delivery tag."""
+    method, _, _ = channel.basic_get(queue)
+    assert method is not None
+    return int(method.delivery_tag)
+
+
 def kill(channel: Channel, *bodies: bytes, properties: BasicProperties | None = None) -> None:
     """Publish messages and reject them."""
     for body in bodies:
         channel.basic_publish("", "q", body, properties)
-        method, _, _ = channel.basic_get("q")
-        assert method is not None
-        channel.basic_reject(method.delivery_tag, requeue=False)
+        channel.basic_reject(fetch(channel), requeue=False)
     channel.connection.broker.run()
     channel.connection.broker.check()
 
@@ -214,10 +219,9 @@ def test_a_letter_for_the_disk_is_done_once_it_is_there(broker: Broker, channel:
     channel.queue_declare("dead", durable=True)
     declare(channel)
     channel.basic_publish("", "q", b"m", PERSISTENT)
-    method, _, _ = channel.basic_get("q")
-    assert method is not None
+    tag = fetch(channel)
     with broker.tracing() as trace:
-        channel.basic_reject(method.delivery_tag, requeue=False)
+        channel.basic_reject(tag, requeue=False)
         assert len(worker(broker)) == 1
         broker.run()
     assert [type(event).__name__ for event in trace] == ["Rejected", "DeadLettered", "Synced"]
@@ -228,9 +232,7 @@ def test_a_power_cut_before_the_sync_loses_no_letter(broker: Broker, channel: Ch
     channel.queue_declare("dead", durable=True)
     declare(channel)
     channel.basic_publish("", "q", b"m", PERSISTENT)
-    method, _, _ = channel.basic_get("q")
-    assert method is not None
-    channel.basic_reject(method.delivery_tag, requeue=False)
+    channel.basic_reject(fetch(channel), requeue=False)
     broker.crash()
     assert held_in(broker.connect().channel()) == [b"m"]
     broker.run()
@@ -312,9 +314,7 @@ def test_a_letter_that_got_a_key_of_its_own_at_a_later_try_has_no_copies(
     properties = BasicProperties(headers={"CC": ["c"]})
     channel.basic_publish("amq.fanout", "nowhere", b"m", properties)
     for name in ("q", "r"):
-        method, _, _ = channel.basic_get(name)
-        assert method is not None
-        channel.basic_reject(method.delivery_tag, requeue=False)
+        channel.basic_reject(fetch(channel, name), requeue=False)
         broker.set_policy("p", "^q$", {"dead-letter-routing-key": "r"})
     assert (held_in(channel), held_in(channel, "copy")) == ([b"m"], [])
 
