@@ -210,6 +210,33 @@ def test_several_queues_are_served_by_name(broker: Broker, channel: Channel) -> 
     assert served == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(("how", "winner"), [("ack", "high"), ("discard", "low"), ("requeue", "low")])
+def test_a_classic_queue_hears_of_acknowledgements_before_publishes(
+    broker: Broker, channel: Channel, how: str, winner: str
+) -> None:
+    served: dict[bytes, str] = {}
+
+    def serve(_channel: Channel, method: Any, _properties: Any, body: bytes) -> None:
+        served[body] = method.consumer_tag
+
+    channel.queue_declare("q")
+    channel.basic_qos(prefetch_count=1)
+    channel.basic_consume("q", serve, consumer_tag="high", arguments={"x-priority": 1})
+    other = broker.connect().channel()
+    for body in (b"held", b"blocked"):
+        other.basic_publish("", "q", body)
+    other.basic_consume("q", serve, auto_ack=True, consumer_tag="low")
+    channel.tx_select()
+    channel.basic_publish("", "q", b"new")
+    if how == "ack":
+        channel.basic_ack(1)
+    else:
+        channel.basic_nack(1, requeue=how == "requeue")
+    channel.tx_commit()
+    broker.run()
+    assert served[b"new"] == winner
+
+
 def test_a_requeue_under_a_shared_window_has_one_outcome(broker: Broker, channel: Channel) -> None:
     def outcome() -> list[tuple[str, bytes]]:
         broker = Broker()

@@ -19,7 +19,15 @@ from mockbroker.core import arguments as args
 from mockbroker.core import refusals, replies
 from mockbroker.core.declarations import Declarations
 from mockbroker.core.dispatch import Consumer, Limiter
-from mockbroker.core.settlement import ACK, DISCARD, REQUEUE, settle, settle_at_commit, settle_in
+from mockbroker.core.settlement import (
+    ACK,
+    DISCARD,
+    REQUEUE,
+    settle,
+    settle_at_commit,
+    settle_in,
+    split_at_commit,
+)
 from mockbroker.message import Delivery, GetOk, check_short_string, is_persistent
 
 TYPE_CHECKING = False
@@ -544,8 +552,8 @@ class BrokerChannel(Declarations):
         self.update_plain()
 
     def tx_commit(self) -> replies.Reply:
-        """Carry the transaction out, publishes first, but for a quorum queue, which hears of settlements
-        first; what is persistent is on disk then.
+        """Carry the transaction out: publishes, then settlements, but for those that overtake on the way to
+        their queue (`Queue.hears_first`); what is persistent is on disk then.
 
         Raises SoftError 406 when the channel is not transactional, or when a queue refused a message: the
         rest is done then.
@@ -563,10 +571,11 @@ class BrokerChannel(Declarations):
                 routed.append((message, there))
             elif not lost:
                 self._enqueue(message, (), mandatory)
-        settle_at_commit(self, done.settlements, before_publishes=True)
+        first, rest = split_at_commit(done.settlements)
+        settle_at_commit(self, first)
         for message, queues in routed:  # what comes back does so before anything is delivered
             partial = not self._enqueue(message, queues, False) or partial
-        settle_at_commit(self, done.settlements, before_publishes=False)
+        settle_at_commit(self, rest)
         self.node.disk.sync()
         if partial:
             raise refusals.partial_commit()

@@ -73,15 +73,30 @@ def settle_in(channel: BrokerChannel, queue: Queue, deliveries: list[Delivery], 
         queue.dispatch()
 
 
-def settle_at_commit(
-    channel: BrokerChannel, settlements: list[Settlement], *, before_publishes: bool
-) -> None:
-    """Carry out what a transaction settled, for the queues that hear of it then; where one refuses, what
-    comes after it is outstanding still."""
-    waiting = [
-        (how, [each for each in deliveries if each.queue.hears_settlements_first == before_publishes])
-        for how, deliveries in reversed(settlements)
-    ]
+def split_at_commit(settlements: list[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
+    """Split what a transaction settled: what queues hear of before its publishes, and what after.
+
+    Publishes are sent first, and some settlements overtake them on the way to some queues; none that is sent
+    after one that a queue will refuse.
+    """
+    first: list[Settlement] = []
+    rest: list[Settlement] = []
+    for how, deliveries in settlements:
+        if rest and any(
+            each.queue.refuses_returns for before, late in rest if before != ACK for each in late
+        ):
+            rest.append((how, deliveries))
+            continue
+        overtaking = [each for each in deliveries if each.queue.hears_first(is_ack=how == ACK)]
+        first.append((how, overtaking))
+        rest.append((how, [each for each in deliveries if each not in overtaking]))
+    return first, rest
+
+
+def settle_at_commit(channel: BrokerChannel, settlements: list[Settlement]) -> None:
+    """Carry out what a transaction settled; where a queue refuses, what comes after it is outstanding
+    still."""
+    waiting = settlements[::-1]
     try:
         while waiting:
             how, deliveries = waiting.pop()

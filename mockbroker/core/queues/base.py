@@ -58,8 +58,6 @@ class Queue:
     type = ""
     is_shared = False
     """Whether several consumers may hold the same message, as in a stream."""
-    hears_settlements_first = False
-    """Whether a commit's settlements reach it before its publishes, though these are sent first."""
     supports_single_active = True
     policy_first: tuple[str, ...] = ()
     """The settings for which a policy wins over the queue's own argument."""
@@ -188,6 +186,10 @@ class Queue:
     @property
     def refuses_returns(self) -> bool:
         """Whether `requeue`, of an open channel's deliveries, and `discard` raise HardError."""
+        return False
+
+    def hears_first(self, *, is_ack: bool) -> bool:
+        """Whether a commit's acknowledgements, or other settlements, overtake its publishes to this queue."""
         return False
 
     def check_recover(self) -> None:

@@ -89,9 +89,6 @@ class QuorumQueue(Queue):
     policy_first = ("overflow",)
     """RabbitMQ differs: elsewhere the argument wins. Source: recorded scenarios
     ``policies/quorum-overflow-*``."""
-    hears_settlements_first = True
-    """RabbitMQ differs: the log takes publishes in at low priority. Source: recorded scenario
-    ``tx/quorum-commit-requeue``."""
     lease: TickingLease
     ring: QuorumRing
 
@@ -403,6 +400,11 @@ class QuorumQueue(Queue):
         return delivery
 
     # -- back
+
+    def hears_first(self, *, is_ack: bool) -> bool:
+        """RabbitMQ differs: the log takes publishes in at low priority. Source: recorded scenario
+        ``tx/quorum-commit-requeue``."""
+        return True
 
     def settled(self, delivery: Delivery) -> None:
         """Forget a message that was acknowledged."""
