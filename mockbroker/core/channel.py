@@ -429,7 +429,6 @@ class BrokerChannel(Declarations):
         if delivery is None:
             return replies.BASIC_GET_EMPTY
         assert isinstance(delivery, GetOk)
-        delivery.message_count = target.ready_count
         return delivery
 
     def fetched(

@@ -289,6 +289,7 @@ class ClassicQueue(Queue):
             self.settled(delivery)
         if self._expiring:
             self.expire()
+        delivery.message_count = self.ready_count
         return delivery
 
     def hears_first(self, *, is_ack: bool) -> bool:

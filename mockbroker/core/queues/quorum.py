@@ -377,7 +377,8 @@ class QuorumQueue(Queue):
     def get(self, channel: BrokerChannel, *, no_ack: bool) -> Delivery | None:
         """Fetch one message for basic.get, None when nothing is ready.
 
-        Raises SoftError 405 where the queue has a single active consumer.
+        Raises SoftError 405 where the queue has a single active consumer. Source of the count that it tells:
+        recorded scenarios ``quorum/get-counts-expired`` and ``quorum/ttl-behind-unexpired``.
         """
         if self.ring.single_active:
             raise unsupported.get_from_single_active(self)
@@ -392,11 +393,14 @@ class QuorumQueue(Queue):
         if count or self.node.rules.quorum_get_shows_first_delivery:
             message = _counted(message, count)
         delivery = channel.fetched(self, message, position, redelivered=count > 0, no_ack=no_ack)
+        delivery.message_count = self.ready_count
         if not no_ack:
             self._held[position] = _Held(entry, delivery, channel)
         if self._expiring:
             self.expire()
         self._end_step()
+        if no_ack:  # to settle is a step of its own, and only that finds what has expired behind the message
+            delivery.message_count = self.ready_count
         return delivery
 
     # -- back

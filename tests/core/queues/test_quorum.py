@@ -317,3 +317,22 @@ def test_lease_ends_at_a_tick_and_only_without_use(rules: str) -> None:
     bench.broker.clock.advance(0.2)
     with pytest.raises(ChannelClosedByBroker):
         bench.ready()
+
+
+@pytest.mark.parametrize(
+    ("kind", "auto_ack", "told"),
+    [("classic", False, 0), ("classic", True, 0), ("quorum", False, 1), ("quorum", True, 0)],
+)
+def test_what_has_expired_behind_a_fetched_message_counts_on_a_quorum_queue(
+    kind: str, auto_ack: bool, told: int
+) -> None:
+    broker = Broker()
+    channel = broker.connect().channel()
+    channel.queue_declare("q", durable=True, arguments={"x-queue-type": kind})
+    channel.basic_publish("", "q", b"first")
+    channel.basic_publish("", "q", b"second", BasicProperties(expiration="100"))
+    broker.clock.advance(1)
+    method, _, _ = channel.basic_get("q", auto_ack)
+    assert method is not None
+    assert method.message_count == told
+    assert channel.basic_get("q")[0] is None
