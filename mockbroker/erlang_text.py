@@ -11,9 +11,8 @@ Read next: ``terms.py``, ``core/refusals.py``, ``amqp/frames.py``.
 
 from __future__ import annotations
 
-from math import copysign
-
 from mockbroker.terms import Atom, Characters
+from mockbroker.values import octets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ class _Printer:
         return self._width(text) < _LINE - 1 - column - closing
 
     def _width(self, text: str) -> int:
-        return len(text) if self._unicode else len(text.encode("utf-8", "surrogateescape"))
+        return len(text) if self._unicode else len(octets(text))
 
     def _flat(self, term: Term) -> str:
         if isinstance(term, list):
@@ -172,7 +171,7 @@ def _number(number: float) -> str:
         text = f"0.{'0' * -point}{digits}"
     if abs(number) >= _EXACT_INTEGERS or len(with_exponent) < len(text):
         text = with_exponent
-    return f"-{text}" if copysign(1.0, number) < 0 else text
+    return f"-{text}" if number < 0 else text
 
 
 def _characters(raw: bytes) -> str:

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 import sys
 
+from mockbroker.values import octets
+
 REPLY_CODES = {
     "CONTENT_TOO_LARGE": 311,
     "NO_ROUTE": 312,
@@ -74,7 +76,7 @@ def shortened(text: str) -> str:
     """Fit a reply text into a short string as RabbitMQ does: above 255 bytes it ends in three dots."""
     if len(text) < 64:
         return text
-    raw = text.encode("utf-8", "surrogateescape")
+    raw = octets(text)
     if len(raw) <= 255:
         return text
     return raw[:252].decode("utf-8", "surrogateescape") + "..."

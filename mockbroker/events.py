@@ -273,7 +273,7 @@ class OfDelivery(OfChannel):
     @property
     def place(self) -> str:
         """Queue and position."""
-        return f"{_queue(self.vhost, self.queue)} #{self.position}"
+        return _place(self.vhost, self.queue, self.position)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -389,7 +389,7 @@ class Dropped(OfQueue):
 
     @property
     def text(self) -> str:
-        place = f"{_queue(self.vhost, self.queue)} #{self.position}"
+        place = _place(self.vhost, self.queue, self.position)
         return f"{place} drops {_short(self.body)}: {self.reason}"
 
 
@@ -409,7 +409,7 @@ class DeadLettered(OfQueue):
 
     @property
     def text(self) -> str:
-        place = _queue(self.vhost, self.queue) + ("" if self.position is None else f" #{self.position}")
+        place = _place(self.vhost, self.queue, self.position)
         return (
             f"{place} is dead-lettered ({self.reason}) to exchange {self.exchange!r}: {_places(self.queues)}"
         )
@@ -425,7 +425,7 @@ class OfDeadLetter(OfQueue):
     @property
     def place(self) -> str:
         """The old queue and the position that the message had there."""
-        return f"{_queue(self.vhost, self.queue)} #{self.position}"
+        return _place(self.vhost, self.queue, self.position)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -614,6 +614,10 @@ def _short(body: bytes) -> str:
 
 def _queue(vhost: str, name: str) -> str:
     return f"queue {name!r}" if vhost == "/" else f"queue {name!r} of {vhost!r}"
+
+
+def _place(vhost: str, queue: str, position: int | None) -> str:
+    return _queue(vhost, queue) + ("" if position is None else f" #{position}")
 
 
 def _flags(redelivered: bool, auto_ack: bool) -> str:

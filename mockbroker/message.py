@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from math import isfinite
 
-from mockbroker.values import ByteArray, Decimal, Float32, Timestamp, type_name
+from mockbroker.values import ByteArray, Decimal, Float32, Timestamp, octets, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def check_short_string(what: str, value: Any) -> str:
     """Return `value` when it is a string of at most 255 bytes; `what` names it in the error."""
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a string, not {value!r}")
-    if len(value) > 63 and (size := len(value.encode("utf-8", "surrogateescape"))) > 255:
+    if len(value) > 63 and (size := len(octets(value))) > 255:
         raise ValueError(f"{what} must have at most 255 bytes, not {size}: {value[:40]!r}...")
     return value
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from math import copysign
 
-from mockbroker.values import Decimal, type_name
+from mockbroker.values import Decimal, octets, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def term_of(value: Any) -> Term:
     ([('signedint', 5), ('longstr', b'a')], [])
     """
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
+        return octets(value)
     if value is None:
         return UNDEFINED
     if isinstance(value, bool):
@@ -107,7 +107,7 @@ def table_identity(table: Table, *, exactly: bool = True) -> Identity:
     return tuple(
         sorted(
             (
-                name.encode("utf-8", "surrogateescape"),
+                octets(name),
                 type_name(value),
                 comparable(term_of(value), exactly=exactly),
             )

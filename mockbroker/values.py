@@ -17,6 +17,7 @@ from struct import pack, unpack
 
 TYPE_CHECKING = False  # `typing` itself is a heavy import; type checkers take this name for true
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     Table = dict[str, Any]
@@ -126,6 +127,24 @@ def type_name(value: Any) -> str:
         return _NAMES[kind]
     except KeyError:
         raise TypeError(f"{value!r} is no AMQP table value: {kind.__name__} has no AMQP type") from None
+
+
+def octets(text: str) -> bytes:
+    """Return a text as its octets in UTF-8; what was not UTF-8 when it came is what it was."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def with_leaves(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a value with `change` made to all that is in it but lists and tables, however deep.
+
+    >>> with_leaves({"a": [1, {"b": 2}]}, str)
+    {'a': ['1', {'b': '2'}]}
+    """
+    if isinstance(value, dict):
+        return {name: with_leaves(item, change) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_leaves(item, change) for item in value]
+    return change(value)
 
 
 def is_integer(value: Any) -> bool:

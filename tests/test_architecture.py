@@ -61,7 +61,7 @@ _SPEECH = {"core.refusals", "core.arguments", "core.replies", "core.sinks"}
 BESIDE: dict[str, set[str]] = {
     "clock": {"errors"},
     "terms": {"values"},
-    "erlang_text": {"terms"},
+    "erlang_text": {"terms", "values"},
     "message": {"values"},
     "errors": {"values"},
     "events": {"values"},

@@ -24,14 +24,15 @@ from typing import TYPE_CHECKING, Any
 from mockbroker.admin import columns, listings
 from mockbroker.core.limits import check_user_limit
 from mockbroker.errors import AMQPError, PolicyError
-from mockbroker.values import Int64
+from mockbroker.values import Int64, with_leaves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mockbroker.core.access import User
     from mockbroker.core.node import Node
     from mockbroker.core.policies import Policy
+    from mockbroker.core.queues.base import Queue
     from mockbroker.core.vhost import VHost
 
 Row = dict[str, Any]
@@ -44,23 +45,15 @@ _BINDING = ("source_name", "destination_name", "destination_kind", "routing_key"
 
 def table(given: Any) -> Any:
     """Return JSON as a table of AMQP: whole numbers are ``long``, as RabbitMQ makes them."""
-    if isinstance(given, dict):
-        return {key: table(value) for key, value in given.items()}
-    if isinstance(given, list):
-        return [table(value) for value in given]
-    return Int64(given) if type(given) is int else given
+    return with_leaves(given, lambda each: Int64(each) if type(each) is int else each)
 
 
 def _without_void(rows: list[Row]) -> list[Row]:
     """Return rows with their arguments as RabbitMQ exports them: what is void has become a text."""
-    return [{**row, "arguments": _text_for_void(row["arguments"])} for row in rows]
+    return [{**row, "arguments": with_leaves(row["arguments"], _text_for_void)} for row in rows]
 
 
 def _text_for_void(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _text_for_void(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_text_for_void(item) for item in value]
     return "undefined" if value is None else value
 
 
@@ -131,13 +124,20 @@ def vhost_row(vhost: VHost) -> Row:
     metadata = {"description": shown["description"], "tags": shown["tags"]}
     if shown["default_queue_type"] != "undefined":
         metadata["default_queue_type"] = shown["default_queue_type"]
-    ready = sum(queue.ready_count for queue in vhost.queues.values())
-    unacked = sum(vhost.node.unacked_count(queue) for queue in vhost.queues.values())
     return {
         **shown,
         "metadata": metadata,
         "cluster_state": {"rabbit@localhost": "running"},
-        "messages": ready + unacked + sum(queue.dead_letter_count for queue in vhost.queues.values()),
+        **message_totals(vhost.node, list(vhost.queues.values())),
+    }
+
+
+def message_totals(node: Node, queues: Sequence[Queue]) -> dict[str, int]:
+    """Return how many messages queues have in all; dead letters that they keep are neither ready nor held."""
+    ready = sum(queue.ready_count for queue in queues)
+    unacked = sum(node.unacked_count(queue) for queue in queues)
+    return {
+        "messages": ready + unacked + sum(queue.dead_letter_count for queue in queues),
         "messages_ready": ready,
         "messages_unacknowledged": unacked,
     }

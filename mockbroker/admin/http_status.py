@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mockbroker.admin import columns
+from mockbroker.admin.definitions import message_totals
 from mockbroker.admin.http_requests import (
     NODE_NAME,
     HttpError,
@@ -84,8 +85,6 @@ def overview(request: Request) -> Row:
     hosts = request.visible_vhosts()
     queues = [queue for host in hosts for queue in host.queues.values()]
     connections = _connections(request)
-    ready = sum(queue.ready_count for queue in queues)
-    unacked = sum(node.unacked_count(queue) for queue in queues)
     version = node.rules.version
     names = [host.name for host in hosts]
     object_totals = {
@@ -107,9 +106,7 @@ def overview(request: Request) -> Row:
         "message_stats": request.statistics.of_vhosts(names, request.now_ns),
         "churn_rates": request.statistics.churn_rates(request.now_ns),
         "queue_totals": {
-            "messages": ready + unacked + sum(queue.dead_letter_count for queue in queues),
-            "messages_ready": ready,
-            "messages_unacknowledged": unacked,
+            **message_totals(node, queues),
             **request.statistics.length_details(request.now_ns, names),
         },
         "object_totals": object_totals,

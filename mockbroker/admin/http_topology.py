@@ -34,6 +34,7 @@ from mockbroker.admin.http_requests import (
 from mockbroker.errors import AMQPError, HardError, SoftError
 from mockbroker.message import PROPERTY_NAMES, GetOk
 from mockbroker.terms import table_identity
+from mockbroker.values import octets
 
 if TYPE_CHECKING:
     from mockbroker.admin.columns import QueueState
@@ -482,9 +483,7 @@ def binding_row(vhost: str, row: Row) -> Row:
 
 def properties_key(routing_key: str, arguments: Row) -> str:
     """Return the name of a binding among those with the same ends: its key, and a hash of its arguments."""
-    name = (
-        quote_plus(routing_key.encode("utf-8", "surrogateescape")).replace("~", "%7E") if routing_key else "~"
-    )
+    name = quote_plus(octets(routing_key)).replace("~", "%7E") if routing_key else "~"
     if not arguments:
         return name
     digest = hashlib.md5(repr(table_identity(arguments)).encode(), usedforsecurity=False).digest()

@@ -39,7 +39,7 @@ def check_pattern(what: str, pattern: str) -> str:
     if pattern != ALL:
         import re  # noqa: PLC0415 - most nodes have no other pattern than '.*'
 
-        from mockbroker.core.patterns import compiled  # noqa: PLC0415 - the same
+        from mockbroker.core.patterns import compiled  # noqa: PLC0415 - most nodes have no other than '.*'
 
         try:
             compiled(pattern)

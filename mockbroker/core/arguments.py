@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from mockbroker.core import refusals
 from mockbroker.terms import Atom, Characters, comparable, term_of
-from mockbroker.values import LongString, Timestamp, is_integer, type_name
+from mockbroker.values import LongString, Timestamp, is_integer, octets, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -428,7 +428,7 @@ def expiration_ms(text: str, rules: Rules) -> int:
     if text[0] == "-":
         number = -number
     if rest:
-        leftover = Characters(rest.encode("utf-8", "surrogateescape"))
+        leftover = Characters(octets(rest))
         raise refusals.invalid_expiration(text, (Atom("leftover_string"), leftover), rules)
     if number < 0:
         raise refusals.invalid_expiration(text, (Atom("value_negative"), number), rules)

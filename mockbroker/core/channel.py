@@ -211,7 +211,7 @@ class BrokerChannel(Declarations):
             self.connection.check_user_id(properties["user_id"])
         if "expiration" in properties:
             text = properties["expiration"]
-            ttl_ms = args.expiration_ms(text, self.node.rules)
+            ttl_ms = args.expiration_ms(text, rules)
             expires_ns = self.node.clock.now_ns + ttl_ms * MS
             if rules.expiration_is_rewritten and text != str(ttl_ms):
                 properties = {**properties, "expiration": str(ttl_ms)}

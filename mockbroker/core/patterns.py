@@ -16,6 +16,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from mockbroker.values import octets
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,10 +27,10 @@ if TYPE_CHECKING:
 def compiled(pattern: str) -> re.Pattern[bytes]:
     """Compile a pattern; named groups may be written as PCRE writes them. Raises `re.error`."""
     try:
-        return re.compile(_octets(pattern))
+        return re.compile(octets(pattern))
     except re.error as fault:
         try:
-            return re.compile(_octets(_NAMED.sub(_in_python, pattern)))
+            return re.compile(octets(_NAMED.sub(_in_python, pattern)))
         except re.error:
             raise fault from None
 
@@ -39,11 +41,7 @@ def matches(pattern: str, name: str) -> bool:
     >>> matches(r"^q(?<n>a)\k<n>$", "qaa"), matches("^.$", "é"), matches("^..$", "é")
     (True, False, True)
     """
-    return compiled(pattern).search(_octets(name)) is not None
-
-
-def _octets(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
+    return compiled(pattern).search(octets(name)) is not None
 
 
 _NAMED = re.compile(
@@ -99,4 +97,4 @@ def fault_of(pattern: str, fault: re.error) -> tuple[str, int]:
     if fault.msg not in _FAULTS:
         return fault.msg, position
     words, place = _FAULTS[fault.msg]
-    return words, place(_octets(pattern).decode("latin-1"), position)
+    return words, place(octets(pattern).decode("latin-1"), position)

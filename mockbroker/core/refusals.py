@@ -11,7 +11,7 @@ from __future__ import annotations
 from mockbroker.erlang_text import pretty
 from mockbroker.errors import AMQPError, HardError, SoftError
 from mockbroker.terms import Characters, term_of
-from mockbroker.values import Decimal, type_name
+from mockbroker.values import Decimal, octets, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def not_found(kind: str, name: str, vhost: str) -> SoftError:
 
 def exchange_not_found(name: str, vhost: str, rules: Rules) -> SoftError:
     """404: there is no such exchange; its name, of a publish, may be octets that are not UTF-8."""
-    return not_found("exchange", _text(name.encode("utf-8", "surrogateescape"), rules), vhost)
+    return not_found("exchange", _text(octets(name), rules), vhost)
 
 
 def no_previous_queue() -> SoftError:
@@ -146,13 +146,13 @@ def shown(value: Any, rules: Rules, column: int) -> str:
     return printed(value, rules, column)
 
 
-def _text(octets: bytes, rules: Rules) -> str:
+def _text(raw: bytes, rules: Rules) -> str:
     """Show octets as a text, whether they are UTF-8 or not."""
     try:
-        return octets.decode()
+        return raw.decode()
     except UnicodeDecodeError:
         encoding = "latin-1" if rules.bytes_are_shown_as_latin1 else "utf-8"
-        return octets.decode(encoding, "surrogateescape")
+        return raw.decode(encoding, "surrogateescape")
 
 
 def printed(value: Any, rules: Rules, column: int) -> str:
@@ -168,7 +168,7 @@ def octets_of(reason: Term, rules: Rules, column: int = 0) -> str:
     """
     text = pretty(reason, column, unicode=False)
     if rules.bytes_are_shown_as_latin1:
-        return text.encode("utf-8", "surrogateescape").decode("latin-1")
+        return octets(text).decode("latin-1")
     return text
 
 
@@ -185,7 +185,7 @@ def term(value: Any) -> str:
     if isinstance(value, float):
         return pretty(value, unicode=False)
     if isinstance(value, str):
-        return pretty(value.encode("utf-8", "surrogateescape"), unicode=False)
+        return pretty(octets(value), unicode=False)
     if isinstance(value, dict):
         return f"#{{{','.join(f'{term(key)} => {term(value[key])}' for key in sorted(value))}}}"
     if isinstance(value, list):

@@ -81,15 +81,16 @@ def split_at_commit(settlements: list[Settlement]) -> tuple[list[Settlement], li
     """
     first: list[Settlement] = []
     rest: list[Settlement] = []
+    is_refused = False
     for how, deliveries in settlements:
-        if rest and any(
-            each.queue.refuses_returns for before, late in rest if before != ACK for each in late
-        ):
-            rest.append((how, deliveries))
-            continue
-        overtaking = [each for each in deliveries if each.queue.hears_first(is_ack=how == ACK)]
+        overtaking: list[Delivery] = []
+        late: list[Delivery] = []
+        for each in deliveries:
+            overtakes = not is_refused and each.queue.hears_first(is_ack=how == ACK)
+            (overtaking if overtakes else late).append(each)
         first.append((how, overtaking))
-        rest.append((how, [each for each in deliveries if each not in overtaking]))
+        rest.append((how, late))
+        is_refused = is_refused or (how != ACK and any(each.queue.refuses_returns for each in late))
     return first, rest
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from mockbroker.core.exchanges.chance import RandomExchange
 from mockbroker.errors import SoftError
+from mockbroker.values import octets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ class LocalRandomExchange(RandomExchange):
     def check_binding(self, destination: Destination, routing_key: str, arguments: dict[str, Any]) -> None:
         """Refuse a binding key, an exchange, and a queue of another type (SoftError 406)."""
         if routing_key:
-            octets = routing_key.encode("utf-8", "surrogateescape").decode("latin-1")
-            raise SoftError("PRECONDITION_FAILED", f"Non empty binding '{octets}' key not permitted")
+            shown = octets(routing_key).decode("latin-1")
+            raise SoftError("PRECONDITION_FAILED", f"Non empty binding '{shown}' key not permitted")
         if destination.kind != "queue":
             raise SoftError("PRECONDITION_FAILED", "Destination not found")
         if destination.type != "classic":

@@ -10,7 +10,7 @@ Read next: ``core/queues/stream.py``.
 from __future__ import annotations
 
 from mockbroker.core import refusals
-from mockbroker.values import ByteArray, Decimal, Int64, LongString
+from mockbroker.values import ByteArray, Decimal, Int64, LongString, octets, with_leaves
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -134,8 +134,7 @@ def _as_short_string(value: Any) -> str | None:
         value = value.decode("utf-8", "surrogateescape")
     if not isinstance(value, str):
         return None
-    octets = len(value.encode("utf-8", "surrogateescape"))
-    return value if octets <= _LONGEST_SHORT_STRING_BYTES else None
+    return value if len(octets(value)) <= _LONGEST_SHORT_STRING_BYTES else None
 
 
 def _without_own_annotations(headers: dict[str, Any], *, with_deaths: bool) -> dict[str, Any]:
@@ -162,14 +161,10 @@ def _is_kept(name: str, value: Any, rules: Rules) -> bool:
 
 
 def _stored_value(value: Any, rules: Rules) -> Any:
-    return _with_text_for_bytes(value) if rules.stream_turns_bytes_into_text else value
+    return with_leaves(value, _text_for_bytes) if rules.stream_turns_bytes_into_text else value
 
 
-def _with_text_for_bytes(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_with_text_for_bytes(each) for each in value]
-    if isinstance(value, dict):
-        return {name: _with_text_for_bytes(each) for name, each in value.items()}
+def _text_for_bytes(value: Any) -> Any:
     if isinstance(value, ByteArray):
         try:
             return value.decode()
