@@ -223,7 +223,7 @@ def _patterns(body: Row, *keys: str, in_codes: bool) -> list[str]:
             compiled(pattern)
         except re.error as error:
             words, position = fault_of(pattern, error)
-            fault = [list(words.replace(r"\\", "\\").encode()), position]
+            fault = [list(words.encode()), position]
             shown = list(pattern.encode()) if in_codes else pattern
             raise bad_request(["invalid_regexp", shown, fault]) from None
     return patterns

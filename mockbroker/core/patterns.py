@@ -79,13 +79,13 @@ _FAULTS: dict[str, tuple[str, Callable[[str, int], int]]] = {
     "unterminated character set": ("missing terminating ] for character class", _end),
     "missing ), unterminated subpattern": ("missing )", _end),
     "missing ), unterminated comment": ("missing ) after comment", _end),
-    "bad escape (end of pattern)": (r"\\ at end of pattern", _end),
+    "bad escape (end of pattern)": ("\\ at end of pattern", _end),
     "unbalanced parenthesis": ("unmatched parentheses", _there),
     "nothing to repeat": ("nothing to repeat", _end_of_count),
     "multiple repeat": ("nothing to repeat", _end_of_count),
     "min repeat greater than max repeat": ("numbers out of order in {} quantifier", _end_of_count),
 }
-"""Python's words for a fault -> PCRE's, as Erlang prints them in quotes, and where PCRE finds it."""
+"""Python's words for a fault -> PCRE's, and where PCRE finds it."""
 
 
 def fault_of(pattern: str, fault: re.error) -> tuple[str, int]:

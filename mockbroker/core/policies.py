@@ -13,8 +13,10 @@ import re
 from mockbroker.core import arguments as args
 from mockbroker.core.patterns import compiled, fault_of, matches
 from mockbroker.core.refusals import term
+from mockbroker.erlang_text import pretty
 from mockbroker.errors import HardError, PolicyError, UnreadablePolicyError
-from mockbroker.values import is_integer
+from mockbroker.terms import Characters
+from mockbroker.values import is_integer, octets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -202,10 +204,7 @@ def _faults_of_pattern(pattern: Any) -> Iterator[str]:
     except re.error as fault:
         words, position = fault_of(pattern, fault)
         head = "pattern should be regular expression but is invalid: "
-        shown = f'{{"{words}",{position}}}'
-        if len(head) + len(shown) >= 79:  # Erlang breaks a term that does not fit the line
-            shown = f'{{"{words}",\n{" " * (len(head) + 1)}{position}}}'
-        yield head + shown
+        yield head + pretty((Characters(octets(words)), position), len(head), unicode=False)
 
 
 def _faults_of_priority(priority: Any) -> Iterator[str]:

@@ -34,7 +34,7 @@ def test_named_groups_may_be_written_as_pcre_does(pattern: str, name: str, is_ma
         ("a{2,1}", ("numbers out of order in {} quantifier", 5)),
         ("a{1,2}{3}", ("nothing to repeat", 8)),
         ("*a", ("nothing to repeat", 0)),
-        ("\\", (r"\\ at end of pattern", 1)),
+        ("\\", ("\\ at end of pattern", 1)),
         ("[z-a]", ("bad character range z-a", 1)),
     ],
 )
