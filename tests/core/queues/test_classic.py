@@ -300,6 +300,25 @@ def test_a_time_to_live_that_changes_counts_for_messages_to_come(broker: Broker,
     assert drained(channel) == ["before"]
 
 
+def test_a_position_is_given_once_also_when_the_message_leaves_at_once(
+    broker: Broker, channel: Channel
+) -> None:
+    channel.queue_declare("q")
+    publish(channel, "older", "old")
+    broker.set_policy("p", "q", {"message-ttl": 0})
+    with broker.tracing() as trace:
+        publish(channel, "one", "two")
+        broker.clear_policy("p")
+        publish(channel, "new")
+    assert [place for event in trace if isinstance(event, events.Published) for place in event.queues] == [
+        ("q", 2),
+        ("q", 3),
+        ("q", 4),
+    ]
+    assert [event.position for event in trace if isinstance(event, events.Dropped)] == [2, 3]
+    assert drained(channel) == ["older", "old", "new"]
+
+
 # -- a lease
 
 
