@@ -11,6 +11,14 @@ from tests.test_docs import blocks_of
 
 pytest_plugins = ["pytester"]
 
+CALM = """
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("calm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("calm")
+"""
+"""No verdict hangs on how busy the machine is."""
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -30,6 +38,7 @@ def test_the_tests_on_a_page_pass(name: str, pytester: pytest.Pytester) -> None:
     ]
     assert len(shown) >= 8
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error")
+    pytester.makeconftest(CALM)
     pytester.makepyfile(**{f"test_{name}": program})
     result = pytester.runpytest_subprocess()
     outcomes = result.parseoutcomes()
