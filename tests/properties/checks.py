@@ -115,7 +115,9 @@ def _check_lists(model: Model, broker: Broker) -> None:
     fetches = {
         (holding.queue.name, str(tag))
         for (_, tag), holding in model.held.items()
-        if holding.consumer is None and holding.queue.type == "quorum"
+        if holding.consumer is None
+        and holding.queue.type == "quorum"
+        and model.queues.get(holding.queue.name) is holding.queue
     }
     assert consumers == fetches | {(queue.name, tag) for queue in listed_queues for tag in queue.consumers}
 

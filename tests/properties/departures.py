@@ -200,8 +200,6 @@ class Departures(State):
                 or copy.published_ns == event.time_ns
                 or not self._is_overtaken(queue, copy)
             )
-            if not copy.is_returned and copy.position == queue.next_position - 1:
-                queue.next_position -= 1  # it never had its place
         else:
             queue.assert_nothing_overtaken(copy, event)
         if event.reason == "expired":
