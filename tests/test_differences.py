@@ -478,6 +478,28 @@ def test_a_name_may_change_its_type(kind: str) -> None:
     assert channel.is_open
 
 
+@pytest.mark.parametrize(
+    "settle",
+    ["basic_ack", "basic_nack", "basic_reject", "basic_recover"],
+    ids=lambda name: name[len("basic_") :],
+)
+def test_a_settlement_ends_with_its_queue(broker: Broker, channel: Channel, settle: str) -> None:
+    arguments = {"x-dead-letter-exchange": "amq.fanout"}
+    channel.queue_declare("q", durable=True, arguments=arguments)
+    channel.basic_publish("", "q", b"old")
+    channel.basic_get("q")
+    channel.queue_delete("q")
+    channel.queue_declare("q", durable=True, arguments=arguments)
+    channel.basic_publish("", "q", b"new")
+    channel.basic_get("q")
+    if settle == "basic_recover":
+        channel.basic_recover(requeue=True)
+        assert counts(broker, "q") == (1, 0)
+    else:
+        getattr(channel, settle)(1)
+        assert counts(broker, "q") == (0, 1)
+
+
 def test_a_queue_that_lost_messages_still_flags_redeliveries(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("q", durable=True)
     channel.basic_publish("", "q", b"transient")

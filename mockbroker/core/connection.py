@@ -118,10 +118,15 @@ class BrokerConnection:
     def give_up(self, channel: BrokerChannel) -> None:
         """End the channel whose operation is about to close the connection.
 
-        It is the first to go: what it held reaches whoever waits for it, on this connection too. Source:
-        recorded scenario ``errors/hard-error-ends-channel-first``.
+        It is the first to go: what it held reaches whoever waits for it, on this connection too. What it held
+        of a quorum queue is given to them as well, but too late: it is lost on the way, and comes back once
+        more. Source: recorded scenarios ``errors/hard-error-ends-channel-first*``.
         """
         if channel.is_open:
+            for other in self.channels.values():
+                for consumer in other.consumers.values():
+                    if consumer.queue.returns_late:
+                        consumer.lose_link()
             channel.close()
             self.node.drain()
 

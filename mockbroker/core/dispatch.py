@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 
     from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.queues.base import Queue
+    from mockbroker.message import Delivery
+
+
+def _lose(delivery: Delivery) -> None:
+    """Take what is sent to a link that is going."""
+
 
 UNLIMITED = -1
 """The credit of a consumer without a window: it counts further down and so never reaches zero."""
@@ -73,6 +79,13 @@ class Consumer:
         self.deliver = channel.sink.deliver
         self.parked_at = 0
         self.context: Any = None
+
+    def lose_link(self) -> None:
+        """Hear of nothing more: what it is given from now on is lost on the way, and comes back at the end of
+        the channel."""
+        self.deliver = _lose
+        self.ack_required = True
+        self.prefetch_count = 0
 
     @property
     def is_limited(self) -> bool:

@@ -5,8 +5,9 @@ Refuses to know: who answers. Whoever runs the steps tells the generator what wa
 
 A seed and a family name give one conversation, as long as the answers are the same. What no broker
 promises is left out: a channel consumes from one queue only (two queues race), nothing is requeued on a
-channel with a shared window, a stream's messages are not counted (a server's count comes late), and a message
-with a short time to live is followed by a wait that is longer.
+channel with a shared window, a stream's messages are not counted (a server's count comes late), a message
+with a short time to live is followed by a wait that is longer, and no classic queue takes the name of one
+from which a channel may still hold something (see docs/differences.md).
 
 Read next: ``families.py``, ``operator_moves.py``, ``compare.py``.
 """
@@ -32,6 +33,8 @@ class _Channel:
 
     def __init__(self) -> None:
         self.outstanding: list[int] = []
+        self.held_from: set[str] = set()
+        """The queues from which it has had something to acknowledge."""
         self.settled = 77
         self.consumers: dict[str, str] = {}
         self.no_ack: set[str] = set()
@@ -92,12 +95,27 @@ class Generator:
         if not self._channels:
             return self._open_channel() or {"op": "connect", "conn": "A"}
         if not self.queues:
-            return self._declare_queue()
+            step = self._declare_queue()
+            return self._declare_server_named() if self._takes_a_name(step) else step
         moves, weights = zip(*self._moves, strict=True)
         while True:
-            step: Step | None = self.rng.choices(moves, weights)[0](self)
-            if step is not None and operator_moves.is_possible(self, step):
-                return step
+            chosen: Step | None = self.rng.choices(moves, weights)[0](self)
+            if chosen is None or self._takes_a_name(chosen):
+                continue
+            if operator_moves.is_possible(self, chosen):
+                return chosen
+
+    def _takes_a_name(self, step: Step) -> bool:
+        """Whether it may make a classic queue whose name is that of one which is gone but not settled."""
+        name = step.get("queue")
+        if step["op"] != "queue.declare" or step.get("passive") or self._types.get(name or "") is not None:
+            return False
+        known = self.queues.get(name or "", {})
+        is_there = known and not known.get("auto_delete") and "x-expires" not in known.get("arguments", {})
+        return not is_there and any(
+            name in channel.held_from and (channel.outstanding or channel.mode == "tx")
+            for channel in self._channels.values()
+        )
 
     @property
     def has_more_to_do(self) -> bool:
@@ -533,10 +551,13 @@ class Generator:
             channel.consumers.pop(event["consumer_tag"], None)
         elif kind == "basic.deliver" and event["consumer_tag"] not in channel.no_ack:
             channel.outstanding.append(event["delivery_tag"])
+            if queue := channel.consumers.get(event["consumer_tag"]):
+                channel.held_from.add(queue)
         elif kind == "basic.get-ok":
             self._last_count = event["message_count"]
             if not step.get("no_ack"):
                 channel.outstanding.append(event["delivery_tag"])
+                channel.held_from.add(step["queue"])
         elif kind == "basic.get-empty":
             self._last_count = 0
         elif kind == "basic.qos-ok" and step.get("global"):

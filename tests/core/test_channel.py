@@ -284,6 +284,26 @@ def test_an_error_closes_what_it_asks_for(client: Client) -> None:
     client.node.check()
 
 
+def test_a_hard_error_ends_its_channel_first_and_what_a_quorum_queue_gets_back_comes_too_late(
+    client: Client,
+) -> None:
+    connection, channel = client.connection, client.channel
+    arguments = {"classic": {}, "quorum": {"x-queue-type": "quorum"}}
+    elsewhere = connection.open_channel(2, client)
+    for name, each in arguments.items():
+        channel.queue_declare(name, durable=True, arguments=each)
+        channel.basic_publish("", name, name.encode())
+        channel.basic_get(name)
+        elsewhere.basic_consume(name, name, no_ack=True)
+    connection.give_up(channel)
+    assert client.said() == [("deliver", 1, b"classic")]
+    connection.close()
+    client.node.check()
+    fetched = Client(client.node).channel.basic_get("quorum")
+    assert isinstance(fetched, GetOk)
+    assert fetched.message[3] == {"headers": {"x-delivery-count": 2}}
+
+
 # -- transactions
 
 

@@ -59,6 +59,8 @@ class Queue:
     is_shared = False
     """Whether several consumers may hold the same message, as in a stream."""
     supports_single_active = True
+    returns_late = False
+    """Whether what a channel leaves behind comes back too late to reach others on the same dying link."""
     policy_first: tuple[str, ...] = ()
     """The settings for which a policy wins over the queue's own argument."""
 

@@ -86,6 +86,7 @@ class QuorumQueue(Queue):
         "_was_low",
     )
     type = "quorum"
+    returns_late = True
     policy_first = ("overflow",)
     """RabbitMQ differs: elsewhere the argument wins. Source: recorded scenarios
     ``policies/quorum-overflow-*``."""
