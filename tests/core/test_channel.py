@@ -104,6 +104,17 @@ def test_a_message_for_the_disk_is_confirmed_by_the_sync(client: Client) -> None
     assert client.said() == []
 
 
+def test_no_sync_is_hastened_for_a_channel_that_is_gone(client: Client) -> None:
+    client.channel.confirm_select()
+    client.channel.basic_publish("", "d", b"0", PERSISTENT)
+    client.channel.close()
+    client.node.input_drained()
+    assert client.said() == []
+    client.node.lose_power()
+    client.node.start()
+    assert client.node.vhosts["/"].queues["d"].ready_count == 0
+
+
 def test_without_an_end_of_input_the_sync_comes_by_itself(client: Client) -> None:
     client.channel.confirm_select()
     client.channel.basic_publish("", "d", b"0", PERSISTENT)

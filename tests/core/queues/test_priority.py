@@ -116,3 +116,15 @@ def test_the_order_survives(channel: Channel, way: str) -> None:
     getattr(broker, way)()
     mark = "*" if way == "crash" else ""
     assert drained(broker.connect().channel()) == [f"b{mark}", f"c{mark}", f"a{mark}"]
+
+
+def test_what_was_returned_is_among_the_messages_and_survives_a_restart(channel: Channel) -> None:
+    for body, priority in (("a", 0), ("b", 1)):
+        publish(channel, body, priority)
+    method, _, _ = channel.basic_get("q")
+    assert method is not None
+    channel.basic_nack(method.delivery_tag)
+    broker = channel.connection.broker
+    assert [each.body for each in broker.queue("q").ready] == [b"b", b"a"]
+    broker.restart()
+    assert drained(broker.connect().channel()) == ["b*", "a"]
