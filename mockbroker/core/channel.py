@@ -23,6 +23,7 @@ from mockbroker.core.settlement import (
     ACK,
     DISCARD,
     REQUEUE,
+    by_queue_and_consumer,
     settle,
     settle_at_commit,
     settle_in,
@@ -492,8 +493,10 @@ class BrokerChannel(Declarations):
         for queue in {delivery.queue: None for delivery in self.unacked.values()}:
             queue.check_recover()
         deliveries = self._take_all()
-        # A stream is read by the channel itself: what it reads on comes before the reply.
-        settle(self, [each for each in deliveries if each.queue.is_shared], REQUEUE)
+        # A stream is read by the channel itself: what it reads on comes before the reply, the last reader's
+        # first. Source: recorded scenarios streams/recover-*.
+        for part in reversed(by_queue_and_consumer([each for each in deliveries if each.queue.is_shared])):
+            settle(self, part, REQUEUE)
         self.node.later(settle, self, [each for each in deliveries if not each.queue.is_shared], REQUEUE)
 
     def _settle_tag(self, delivery_tag: int, multiple: bool, how: str) -> None:

@@ -90,7 +90,7 @@ class QuorumRing(Ring):
             if not active.parked_at:
                 self.park()
             self.quiescing = active
-        if active.ack_required and active.credit < window(active):
+        if active.credit < window(active):
             return
         active.parked_at = 0
         self.quiescing = self.active = None
@@ -102,11 +102,16 @@ class QuorumRing(Ring):
         if consumer is not self.quiescing:
             super().rejoin(consumer)
 
+    def settle_unasked(self, consumer: Consumer, count: int) -> None:
+        """Open the window of a consumer by so many messages that were acknowledged automatically."""
+        consumer.credit += count
+        if consumer.parked_at:
+            self.rejoin(consumer)
+
     def serve(self) -> Consumer:
         """Return the consumer whose turn it is; it goes to the tail, or aside when its window is full now."""
         consumer = self.ready[0]
-        if consumer.ack_required:
-            consumer.credit -= 1
+        consumer.credit -= 1
         if consumer.credit:
             self.rotate()
         else:
@@ -129,7 +134,7 @@ class QuorumRing(Ring):
             self.waiting = waiting
         assert list(self.numbers) == list(self.all), f"{queue!r} misnumbers its consumers"
         for consumer in self.all:
-            full = consumer.ack_required and not consumer.credit
-            assert consumer in waiting or bool(consumer.parked_at) == (full or consumer is self.quiescing), (
+            is_aside = not consumer.credit or consumer is self.quiescing
+            assert consumer in waiting or bool(consumer.parked_at) == is_aside, (
                 f"{consumer!r} is set aside and has credit, or the reverse"
             )
