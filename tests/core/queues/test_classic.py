@@ -148,6 +148,12 @@ def test_a_limit_by_bytes_counts_bodies(broker: Broker, channel: Channel) -> Non
     assert drained(channel) == ["bbb", "c"]
     publish(channel, "ddddddd")
     assert drained(channel) == []
+    publish(channel, "eeeee", delivery_mode=1)
+    method, _, _ = channel.basic_get("q")
+    assert method is not None
+    channel.basic_nack(method.delivery_tag)
+    publish(channel, "ff")
+    assert drained(channel) == ["ff"]
 
 
 def test_what_is_outstanding_does_not_count_until_it_returns(channel: Channel) -> None:

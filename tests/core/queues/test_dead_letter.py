@@ -147,6 +147,17 @@ def test_a_circle_without_a_rejection_is_broken(channel: Channel) -> None:
         broker.clock.advance(1)
     assert broker.clock.next_due_ns() is None
     assert [event.queues for event in trace.of(events.DeadLettered)] == [(("r", 0),), ()]
+    assert not trace.of(events.PublishRefused)
+
+
+def test_a_letter_may_be_refused(channel: Channel) -> None:
+    channel.queue_declare("q", arguments=DEAD | {"x-dead-letter-routing-key": "full"})
+    channel.queue_declare("full", arguments={"x-max-length": 0, "x-overflow": "reject-publish"})
+    channel.basic_publish("", "q", b"x")
+    with channel.connection.broker.tracing() as trace:
+        reject(channel)
+    assert [event.queues for event in trace.of(events.DeadLettered)] == [(("full", 0),)]
+    assert [event.queue for event in trace.of(events.PublishRefused)] == ["full"]
 
 
 def test_a_circle_with_a_rejection_in_it_goes_on(channel: Channel) -> None:

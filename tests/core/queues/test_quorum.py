@@ -319,6 +319,18 @@ def test_lease_ends_at_a_tick_and_only_without_use(rules: str) -> None:
         bench.ready()
 
 
+def test_lease_begins_anew_when_the_last_consumer_leaves(rules: str) -> None:
+    bench = Bench(rules, x_expires=7000)
+    bench.consume("a")
+    bench.broker.clock.advance(21)
+    bench.channel.basic_cancel("a")
+    bench.broker.clock.advance(8.9)
+    assert bench.ready() == 0
+    bench.broker.clock.advance(0.2)
+    with pytest.raises(ChannelClosedByBroker):
+        bench.ready()
+
+
 @pytest.mark.parametrize(
     ("kind", "auto_ack", "told"),
     [("classic", False, 0), ("classic", True, 0), ("quorum", False, 1), ("quorum", True, 0)],
