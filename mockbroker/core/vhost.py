@@ -116,7 +116,7 @@ class VHost:
         auto_delete: bool,
         internal: bool,
         arguments: dict[str, Any],
-    ) -> Exchange:
+    ) -> None:
         """Declare an exchange, or check that the one there is equivalent.
 
         The type must be known. Raises SoftError 406 (another property, a wrong argument), 403 (reserved
@@ -125,7 +125,7 @@ class VHost:
         there = self.exchanges.get(name)
         if there is not None:
             self._check_same_exchange(there, kind, durable, auto_delete, internal, arguments)
-            return there
+            return
         if name.startswith(RESERVED_PREFIX):
             raise refusals.reserved_name("exchange", name)
         args.exchange_argument(args.ALTERNATE_EXCHANGE, "exchange", name, self.name, arguments)
@@ -135,7 +135,6 @@ class VHost:
         )
         if self.node.trace is not None:
             self.node.trace.exchange_declared(exchange)
-        return exchange
 
     def _check_same_exchange(
         self,

@@ -82,13 +82,19 @@ def test_a_remembered_route_is_forgotten_when_anything_on_it_changes(channel: Ch
     assert reached(channel, "outer", "k") == ""
 
 
-def test_a_route_through_headers_is_never_remembered(channel: Channel) -> None:
-    channel.exchange_bind("amq.headers", "amq.direct", "k")
+@pytest.mark.parametrize("way", ["binding", "alternate exchange"])
+def test_a_route_through_headers_is_never_remembered(channel: Channel, way: str) -> None:
+    is_alternate = way == "alternate exchange"
+    channel.exchange_declare(
+        "x", "direct", arguments={"alternate-exchange": "amq.headers"} if is_alternate else {}
+    )
+    if not is_alternate:
+        channel.exchange_bind("amq.headers", "x", "k")
     channel.queue_bind("a", "amq.headers", arguments={"x": 1})
     channel.queue_bind("b", "amq.headers", arguments={"x": 2})
-    assert reached(channel, "amq.direct", "k", {"x": 1}) == "a"
-    assert reached(channel, "amq.direct", "k", {"x": 2}) == "b"
-    assert reached(channel, "amq.direct", "k") == ""
+    assert reached(channel, "x", "k", {"x": 1}) == "a"
+    assert reached(channel, "x", "k", {"x": 2}) == "b"
+    assert reached(channel, "x", "k") == ""
 
 
 def test_exchanges_in_a_circle_deliver_once(channel: Channel) -> None:

@@ -319,6 +319,14 @@ def test_lease_ends_at_a_tick_and_only_without_use(rules: str) -> None:
         bench.ready()
 
 
+def test_lease_does_not_end_while_the_server_is_down(rules: str) -> None:
+    bench = Bench(rules, x_expires=500)
+    bench.broker.restart(downtime=20)
+    assert [row["name"] for row in bench.broker.list_queues("name")] == ["q"]
+    bench.broker.clock.advance(5)
+    assert bench.broker.list_queues("name") == []
+
+
 def test_lease_begins_anew_when_the_last_consumer_leaves(rules: str) -> None:
     bench = Bench(rules, x_expires=7000)
     bench.consume("a")
