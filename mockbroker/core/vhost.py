@@ -213,7 +213,6 @@ class VHost:
         """
         plain = not durable or exclusive_to is not None or auto_delete
         arguments = self._with_default_type(arguments, plain=plain)
-        args.exchange_argument(args.DEAD_LETTER_EXCHANGE, "queue", name, self.name, arguments)
         args.check_queue_arguments(name, self.name, arguments, self.node.rules)
         if is_limited:
             self.node.limits.check_new_queue(self, name)

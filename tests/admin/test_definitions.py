@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -131,6 +132,28 @@ def test_a_user_must_have_tags_and_only_limits_that_there_are(user: dict[str, An
     with pytest.raises(ValueError, match=rf'users: {{"name": "u".*{complaint}'):
         broker.load_definitions({"users": [user]})
     assert "u" not in broker.node.users
+
+
+@pytest.mark.parametrize(
+    ("section", "row", "complaint"),
+    [
+        (
+            "queues",
+            {"name": "q", "arguments": {"x-dead-letter-exchange": 5}},
+            "invalid arg 'x-dead-letter-exchange' for queue 'q' in vhost '/': {unacceptable_type,long}",
+        ),
+        (
+            "exchanges",
+            {"name": "x", "type": "direct", "arguments": {"alternate-exchange": 5}},
+            "invalid type 'long' for arg 'alternate-exchange' in exchange 'x' in vhost '/'",
+        ),
+    ],
+)
+def test_an_exchange_is_named_by_a_text(section: str, row: dict[str, Any], complaint: str) -> None:
+    broker = Broker()
+    with pytest.raises(ValueError, match=f"{section}: .*{re.escape(complaint)}"):
+        broker.load_definitions({section: [row]})
+    assert row["name"] not in getattr(broker.node.vhost("/"), section)
 
 
 def test_what_is_void_is_exported_as_a_text() -> None:

@@ -95,6 +95,16 @@ def test_order_counts_turns_of_normal_messages_too() -> None:
     assert order.take()[0] == 0, "the third turn belongs to the normal lane"
 
 
+def test_a_purge_begins_the_next_round() -> None:
+    order = QuorumOrder()
+    for _ in range(2):
+        for position in range(3):
+            order.put((position, ("", "", b"", None, None), 0), urgent=position > 0)
+        assert [order.take()[0] for _ in range(2)] == [1, 2]
+        order.clear()
+    order.check()
+
+
 def test_returned_message_goes_to_the_head_only_with_a_delivery_limit(rules: str) -> None:
     for limit, expected in ((5, ["m1", "m2", "m3"]), (-1, ["m2", "m3", "m1"])):
         if limit < 0 and rules == "rabbitmq-3.10":
