@@ -161,7 +161,7 @@ class Published(OfChannel):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishRefused(Event):
-    """A queue that is full refused a message."""
+    """A queue refused a message: it is full, or a stream that does not take such dead letters."""
 
     vhost: str
     queue: str
@@ -171,7 +171,7 @@ class PublishRefused(Event):
 
     @property
     def text(self) -> str:
-        return f"{_queue(self.vhost, self.queue)} is full and refuses {_short(self.body)}"
+        return f"{_queue(self.vhost, self.queue)} refuses {_short(self.body)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

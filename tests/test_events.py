@@ -107,7 +107,7 @@ def test_a_line_says_when_and_what() -> None:
         "queue 'q' #0 is dead-lettered (maxlen) to exchange 'letters': queue 'dead' #0",
         "127.0.0.1:50002 (1) publishes b'lost' to exchange 'amq.direct' key 'nobody': no queue",
         "127.0.0.1:50002 (1) gets b'lost' back: 312 NO_ROUTE",
-        "queue 'full' is full and refuses b'refused'",
+        "queue 'full' refuses b'refused'",
         "127.0.0.1:50002 (1) is refused publish 4",
         "127.0.0.1:50002 (1) consumes from queue 'q' as 'c', prefetch 1",
         "127.0.0.1:50002 (1) returns queue 'q' #1, tag 1",

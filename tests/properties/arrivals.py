@@ -87,6 +87,10 @@ class Arrivals(State):
         queue.next_position -= 1
         copy = queue.ready.pop(queue.next_position)
         assert copy.body == event.body
+        if queue.type == "stream":
+            assert self.is_older, f"{event}, which it should take"
+            assert copy.deaths, f"{event}, which is no dead letter"
+            return
         assert queue.refuses_publishes, f"{event} although it drops its head"
         if queue.type == "classic":
             is_full = queue.is_above_limit(extra=1, extra_bytes=len(copy.body))
@@ -149,8 +153,6 @@ class Arrivals(State):
         assert (event.exchange, event.routing_key) == (exchange, keys[0])
         self.check_targets(event, copy, self.bindings.reached(exchange, keys, self.queues))
         for name, position in event.queues:
-            if self.queues[name].type == "stream" and self.is_older:
-                continue  # it takes no dead letters that may get lost
             self._add(event, self.queues[name], self.letter_of(event, copy, position, keys))
 
     def check_targets(self, event: events.DeadLettered, copy: Copy, reached: list[str]) -> None:

@@ -151,18 +151,17 @@ class StreamQueue(Queue):
     def publish(self, message: Message, publisher: Publisher | None = None) -> bool:
         """Append a message, and deliver it to whoever has read up to here.
 
-        Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is lost, or
-        refused when its publisher waits for an answer. Where the rules have it so, streams take no other
-        dead letters.
+        Raises HardError 541 for what a stream cannot store; as a dead letter, such a message is refused.
+        Where the rules have it so, streams refuse all dead letters for which nobody waits for an answer.
         """
         rules, is_letter = self.node.rules, is_dead_letter(message)
         if is_letter and publisher is None and not rules.stream_takes_dead_letters:
-            return True
+            return False
         try:
             check_storable(message, rules)
         except HardError:
             if is_letter:
-                return publisher is None
+                return False
             raise
         self._messages.append(stored(message, rules, is_letter=is_letter))
         self._times_ms.append(self._now_ms())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -158,6 +159,20 @@ def test_a_letter_may_be_refused(channel: Channel) -> None:
         reject(channel)
     assert [event.queues for event in trace.of(events.DeadLettered)] == [(("full", 0),)]
     assert [event.queue for event in trace.of(events.PublishRefused)] == ["full"]
+
+
+@pytest.mark.parametrize("header", [1, Decimal("1.5")], ids=["plain", "that cannot be stored"])
+def test_a_letter_that_a_stream_does_not_take_is_refused(channel: Channel, header: Any) -> None:
+    broker = channel.connection.broker
+    channel.queue_declare("s", durable=True, arguments={"x-queue-type": "stream"})
+    channel.queue_declare("q", arguments=DEAD | {"x-dead-letter-routing-key": "s"})
+    channel.basic_publish("", "q", b"x", BasicProperties(headers={"h": header}))
+    with broker.tracing() as trace:
+        reject(channel)
+    is_taken = header == 1 and broker.node.rules.stream_takes_dead_letters
+    assert broker.queue("s").ready_count == is_taken
+    refusing = [event.queue for event in trace.of(events.PublishRefused)]
+    assert refusing == ([] if is_taken else ["s"])
 
 
 def test_a_circle_with_a_rejection_in_it_goes_on(channel: Channel) -> None:
