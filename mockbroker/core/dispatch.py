@@ -25,11 +25,6 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.message import Delivery
 
-
-def _lose(delivery: Delivery) -> None:
-    """Take what is sent to a link that is going."""
-
-
 UNLIMITED = -1
 """The credit of a consumer without a window: it counts further down and so never reaches zero."""
 
@@ -247,3 +242,7 @@ class Limiter:
         queues = sorted(self.suspended, key=lambda queue: queue is self.served)
         self.suspended.clear()
         return queues
+
+
+def _lose(delivery: Delivery) -> None:
+    """Take what is sent to a link that is going."""
