@@ -316,12 +316,8 @@ def test_a_position_is_given_once_also_when_the_message_leaves_at_once(
         publish(channel, "one", "two")
         broker.clear_policy("p")
         publish(channel, "new")
-    assert [place for event in trace if isinstance(event, events.Published) for place in event.queues] == [
-        ("q", 2),
-        ("q", 3),
-        ("q", 4),
-    ]
-    assert [event.position for event in trace if isinstance(event, events.Dropped)] == [2, 3]
+    assert [event.queues for event in trace.of(events.Published)] == [(("q", 2),), (("q", 3),), (("q", 4),)]
+    assert [event.position for event in trace.of(events.Dropped)] == [2, 3]
     assert drained(channel) == ["older", "old", "new"]
 
 
