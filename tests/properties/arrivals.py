@@ -91,12 +91,15 @@ class Arrivals(State):
             assert self.is_older, f"{event}, which it should take"
             assert copy.deaths, f"{event}, which is no dead letter"
             return
-        assert queue.refuses_publishes, f"{event} although it drops its head"
         if queue.type == "classic":
             is_full = queue.is_above_limit(extra=1, extra_bytes=len(copy.body))
         else:
             is_full = queue.is_above_limit(fifths=4)
-        assert is_full, f"{event} without need"
+        if queue.refuses_publishes and is_full:
+            queue.refused_at = self.facts.policy_changes
+        else:  # a quorum queue tells those whom it has refused nothing of a policy that makes room
+            assert queue.type == "quorum", f"{event} without need"
+            assert queue.refused_at not in (None, self.facts.policy_changes), f"{event} without need"
         if queue in self.must_refuse:
             self.must_refuse.remove(queue)
         if queue.word("overflow") == "reject-publish-dlx":

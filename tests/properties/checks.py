@@ -21,6 +21,8 @@ def check(model: Model, broker: Broker) -> None:
     assert set(shown) == set(model.queues)
     for name, queue in model.queues.items():
         model.close_run(queue)
+        for consumer in queue.consumers.values():
+            consumer.unsettled = 0
         _check_messages(model, queue, shown[name], now_ns)
         _check_use(model, queue, now_ns)
     _check_lists(model, broker)

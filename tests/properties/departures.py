@@ -69,6 +69,8 @@ class Departures(State):
             self._check_turn(queue, consumer, event)
             copy = self._leave(queue, event)
             consumer.served += 1
+            if event.auto_ack and queue.type == "quorum":
+                consumer.unsettled += 1
         self._send(queue, event, copy, consumer)
         if not event.auto_ack:
             consumer.unacked += 1

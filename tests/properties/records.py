@@ -94,6 +94,7 @@ class ModelLetter:
 class ModelConsumer:
     """A consumer; `unacked` counts what it holds, `served` its deliveries since the last change.
 
+    `unsettled` counts what a quorum queue sent it in this command and takes for acknowledged only later in it.
     `offset` is where a stream's consumer reads on, `wanted` what it filters by.
     """
 
@@ -104,6 +105,7 @@ class ModelConsumer:
     priority: int
     exclusive: bool
     unacked: int = 0
+    unsettled: int = 0
     served: int = 0
     offset: int = 0
     wanted: str | None = None
@@ -111,6 +113,11 @@ class ModelConsumer:
     @property
     def has_credit(self) -> bool:
         return self.auto_ack or not self.prefetch or self.unacked < self.prefetch
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it surely has credit: no message may pass it by."""
+        return self.has_credit and not (self.prefetch and self.unsettled >= self.prefetch)
 
 
 @dataclass(eq=False)
@@ -139,6 +146,8 @@ class ModelQueue:
     active: ModelConsumer | None = None
     had_consumers: bool = False
     used_ns: int = 0
+    refused_at: int | None = None
+    """How often policies had changed when it last refused a publish for being full."""
     run: list[tuple[Copy, ModelConsumer | None]] = field(default_factory=list)
     """What a quorum queue has given out or dropped in the present step, and to whom."""
     _settings: dict[tuple[int, str], list[Any]] = field(default_factory=dict)

@@ -150,7 +150,7 @@ class State:
     def _check_shares(self, queue: ModelQueue, counts: dict[ModelConsumer, int]) -> None:
         for consumer, count in counts.items():
             for other in queue.consumers.values():
-                if other.has_credit and other is not consumer:
+                if other.is_waiting and other is not consumer:
                     assert other.priority <= consumer.priority, f"{consumer} was served before {other}"
                     if other.priority == consumer.priority:
                         assert count <= counts.get(other, 0) + 1, f"{queue.name} is not fair: {counts}"

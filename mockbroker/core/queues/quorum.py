@@ -169,9 +169,8 @@ class QuorumQueue(Queue):
         limits = [each for each in given if is_integer(each) or isinstance(each, float)]
         limit = min(limits) if limits else rules.quorum_default_delivery_limit
         if limit is not None and limit < 0 and rules.quorum_negative_delivery_limit_is_none:
-            # The greater of the two counts then, and only a negative one takes the limit away.
-            limit = max(limits)
-            limit = None if limit < 0 else limit
+            # A negative one takes the limit away where nobody else sets one.
+            limit = min((each for each in limits if each >= 0), default=None)
         self._delivery_limit = limit
         # An argument that is no number is a limit that no message reaches.
         self._returns_first = limit is not None or (not limits and args.DELIVERY_LIMIT in self.arguments)
