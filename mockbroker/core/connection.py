@@ -168,16 +168,17 @@ class BrokerConnection:
             return
         self.is_open = False
         channels = list(self.channels.values())
-        for (
-            channel
-        ) in channels:  # first all consumers go, so that nothing returns to one of this connection's
+        for channel in channels:  # first all consumers: nothing is to return to one of this connection's
             channel.end_consumers()
         for channel in channels:
             channel.close()
         self.node.connection_gone(self)
+        # What its queues drop of what came back is dead-lettered before they go.
+        self.node.later(self._delete_own_queues)
+
+    def _delete_own_queues(self) -> None:
         for queue in [each for each in self.vhost.queues.values() if each.exclusive_to is self]:
-            if not queue.is_deleted:
-                self.vhost.delete_queue(queue, "exclusive")
+            self.vhost.delete_queue(queue, "exclusive")
 
     def drop(self) -> None:
         """The link is lost: the same, without a goodbye."""

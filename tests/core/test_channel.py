@@ -292,6 +292,7 @@ def test_an_error_closes_what_it_asks_for(client: Client) -> None:
         client.channel.basic_publish("", "q", b"", immediate=True)
     client.connection.refuse(client.channel, hard.value)
     assert [client.connection.is_open, client.node.connections] == [False, []]
+    client.node.drain()
     client.node.check()
 
 
@@ -309,6 +310,7 @@ def test_a_hard_error_ends_its_channel_first_and_what_a_quorum_queue_gets_back_c
     connection.give_up(channel)
     assert client.said() == [("deliver", 1, b"classic")]
     connection.close()
+    client.node.drain()
     client.node.check()
     fetched = Client(client.node).channel.basic_get("quorum")
     assert isinstance(fetched, GetOk)
