@@ -59,6 +59,7 @@ BASE_WEIGHTS: dict[str, float] = {
     "end transaction": 4,
     "reply": 0.8,
     "policy": 0,
+    "operator policy": 0,
     "user": 0,
     "permissions": 0,
     "limit": 0,
@@ -120,7 +121,7 @@ def quorum_arguments(generator: Generator) -> Arguments:
         return plain_arguments(generator)
     arguments: Arguments = {"x-queue-type": "quorum"}
     if generator.chance(0.4):
-        arguments["x-delivery-limit"] = generator.rng.randint(0, 3)
+        arguments["x-delivery-limit"] = generator.rng.randint(-1, 3)
     if generator.chance(0.3):
         arguments["x-max-length"] = generator.rng.randint(1, 4)
         if generator.chance(0.5):
@@ -176,28 +177,44 @@ def restart_arguments(generator: Generator) -> Arguments:
     return kind(generator)
 
 
+def mixed_arguments(generator: Generator) -> Arguments:
+    """Queues of every type: a policy may mean something else for each."""
+    kind = generator.rng.choices([plain_arguments, quorum_arguments, stream_arguments], [5, 4, 1])[0]
+    return kind(generator)
+
+
 def policy_definition(generator: Generator) -> Arguments:
     """What a policy may ask of queues."""
-    definition: Arguments = {}
-    if generator.chance(0.5):
-        definition["max-length"] = generator.rng.randint(1, 4)
-        if generator.chance(0.5):
-            definition["overflow"] = generator.rng.choice(
-                ["drop-head", "reject-publish", "reject-publish-dlx"]
-            )
+    definition = limits_definition(generator)
+    if "max-length" in definition and generator.chance(0.5):
+        definition["overflow"] = generator.rng.choice(["drop-head", "reject-publish", "reject-publish-dlx"])
     if generator.chance(0.4):
         definition |= {key[len("x-") :]: value for key, value in dead_letter_arguments(generator).items()}
         if generator.chance(0.3):
             definition["dead-letter-strategy"] = generator.rng.choice(["at-least-once", "at-most-once"])
+    return definition or {"max-length": 2}
+
+
+def limits_definition(generator: Generator) -> Arguments:
+    """The part of a policy that an operator may ask for as well; empty now and then."""
+    definition: Arguments = {}
+    if generator.chance(0.5):
+        definition["max-length"] = generator.rng.randint(1, 4)
+    if generator.chance(0.1):
+        definition["max-length-bytes"] = generator.rng.randint(2, 8)
     if generator.chance(0.2):
         definition["message-ttl"] = generator.rng.choice([0, 60_000])
-    return definition or {"max-length": 2}
+    if generator.chance(0.2):
+        definition["delivery-limit"] = generator.rng.randint(-1, 3)
+    if generator.chance(0.05):
+        definition["expires"] = 60_000
+    return definition
 
 
 FAMILIES: dict[str, Family] = {
     "plain": Family(plain_arguments, {}),
     "ttl": Family(ttl_arguments, {"wait": 3}),
-    "policy": Family(plain_arguments, {"policy": 10, "declare queue": 8}),
+    "policy": Family(mixed_arguments, {"policy": 10, "operator policy": 4, "declare queue": 8}),
     "quorum": Family(quorum_arguments, {"settle": 32}),
     "priority": Family(priority_arguments, {}),
     "letters": Family(letter_arguments, {"settle": 36, "policy": 5, "get": 12}),

@@ -58,6 +58,7 @@ class Generator:
         self.exchanges: dict[str, Step] = {}
         self.queues: dict[str, Step] = {}
         self.policies: set[str] = set()
+        self.operator_policies: set[str] = set()
         self.user_names = tuple(f"{letter}{seed}" for letter in ("amy", "bob"))
         self.users: set[str] = set()
         self.logins: dict[str, str] = {}

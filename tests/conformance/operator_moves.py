@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from .families import SHORT_WAIT_S, Arguments, policy_definition
+from .families import SHORT_WAIT_S, Arguments, limits_definition, policy_definition
 from .transcript import Step
 
 if TYPE_CHECKING:
@@ -41,22 +41,33 @@ _PUBLISHING = "basic.publish"
 
 def policy(generator: Generator) -> Step | None:
     """Set one of two policies, or delete it."""
-    rng = generator.rng
     if generator.policies and generator.chance(0.35):
         return {"op": "policy.delete", "name": generator.pick(generator.policies)}
     if generator.chance(0.15):
         pattern, scope = "^x", "exchanges"
         definition: Arguments = {"alternate-exchange": generator.pick_exchange_name()}
     else:
-        pattern, scope = rng.choice(["^q", "^q1$", ".*"]), "queues"
+        pattern, scope = generator.rng.choice(["^q", "^q1$", ".*"]), "queues"
         definition = policy_definition(generator)
-    number = rng.randint(1, 2)
+    return _set("policy", generator, pattern, definition, scope)
+
+
+def operator_policy(generator: Generator) -> Step | None:
+    """Set one of two operator policies, or delete it."""
+    if generator.operator_policies and generator.chance(0.35):
+        return {"op": "operator-policy.delete", "name": generator.pick(generator.operator_policies)}
+    definition = limits_definition(generator) or {"max-length": 2}
+    return _set("operator-policy", generator, generator.rng.choice(["^q", "^q1$", ".*"]), definition, "queues")
+
+
+def _set(kind: str, generator: Generator, pattern: str, definition: Arguments, scope: str) -> Step:
+    number = generator.rng.randint(1, 2)
     return {
-        "op": "policy.set",
+        "op": f"{kind}.set",
         "name": f"p{number}",
         "pattern": pattern,
         "definition": definition,
-        "priority": number + rng.choice([0, 2]),  # never the same: which one then wins is chance
+        "priority": number + generator.rng.choice([0, 2]),  # never the same: which one then wins is chance
         "apply_to": scope,
     }
 
@@ -160,6 +171,10 @@ def learn(generator: Generator, step: Step) -> None:
             generator.policies.add(step["name"])
         case "policy.delete":
             generator.policies.discard(step["name"])
+        case "operator-policy.set":
+            generator.operator_policies.add(step["name"])
+        case "operator-policy.delete":
+            generator.operator_policies.discard(step["name"])
         case "user.set":
             generator.users.add(step["name"])
         case "user.delete":
@@ -178,6 +193,7 @@ def learn(generator: Generator, step: Step) -> None:
 
 MOVES: dict[str, Callable[[Generator], Step | None]] = {
     "policy": policy,
+    "operator policy": operator_policy,
     "user": user,
     "permissions": permissions,
     "limit": limit,

@@ -43,6 +43,7 @@ class Arrivals(State):
         if queue.type == "quorum" and copy.priority >= 5 and not self.is_older:
             copy.lane = URGENT
         queue.ready[copy.position] = copy
+        queue.look_at_limits()
         return copy
 
     def on_Published(self, event: events.Published) -> None:
@@ -95,11 +96,10 @@ class Arrivals(State):
             is_full = queue.is_above_limit(extra=1, extra_bytes=len(copy.body))
         else:
             is_full = queue.is_above_limit(fifths=4)
-        if queue.refuses_publishes and is_full:
-            queue.refused_at = self.facts.policy_changes
-        else:  # a quorum queue tells those whom it has refused nothing of a policy that makes room
+        if not (queue.refuses_publishes and is_full):
+            # A quorum queue tells those whom it refuses nothing of a policy that makes room.
             assert queue.type == "quorum", f"{event} without need"
-            assert queue.refused_at not in (None, self.facts.policy_changes), f"{event} without need"
+            assert queue.was_full_at not in (None, self.facts.policy_changes), f"{event} without need"
         if queue in self.must_refuse:
             self.must_refuse.remove(queue)
         if queue.word("overflow") == "reject-publish-dlx":

@@ -21,6 +21,7 @@ def check(model: Model, broker: Broker) -> None:
     assert set(shown) == set(model.queues)
     for name, queue in model.queues.items():
         model.close_run(queue)
+        queue.look_at_limits()
         for consumer in queue.consumers.values():
             consumer.unsettled = 0
         _check_messages(model, queue, shown[name], now_ns)

@@ -208,9 +208,8 @@ class Departures(State):
             assert copy.expires_ns is not None, f"{event} has no time to live"
             assert copy.expires_ns <= event.time_ns, f"{event} comes too early"
         else:
-            assert queue.drops_head or self.facts.is_policy_changing, (
-                f"{event} although publishes are refused"
-            )
+            may_drop = queue.drops_head or self.facts.is_policy_changing or self.is_recovering
+            assert may_drop, f"{event} although publishes are refused"
             assert queue.is_above_limit(extra=1, extra_bytes=len(copy.body)), f"{event} comes without need"
 
     def _is_overtaken(self, queue: ModelQueue, copy: Copy) -> bool:

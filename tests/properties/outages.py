@@ -44,6 +44,7 @@ class Outages(Departures, KeptLetters):
                 queue.unacked.clear()
 
     def on_Recovered(self, event: events.Recovered) -> None:
+        self.is_recovering = True
         queue = self.queues[event.queue]
         alive = [*queue.ready.values(), *queue.unacked.values()]
         kept = {copy.position: copy for copy in alive if copy.persistent}
@@ -60,6 +61,7 @@ class Outages(Departures, KeptLetters):
         queue.on_disk = dict(kept)
 
     def on_Started(self, event: events.Started) -> None:
+        self.is_recovering = False
         self.started_ns = event.time_ns
         self.forget_tries()
         for queue in self.queues.values():

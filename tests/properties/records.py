@@ -146,8 +146,8 @@ class ModelQueue:
     active: ModelConsumer | None = None
     had_consumers: bool = False
     used_ns: int = 0
-    refused_at: int | None = None
-    """How often policies had changed when it last refused a publish for being full."""
+    was_full_at: int | None = None
+    """How often policies had changed when it last was so full that it refuses publishes."""
     run: list[tuple[Copy, ModelConsumer | None]] = field(default_factory=list)
     """What a quorum queue has given out or dropped in the present step, and to whom."""
     _settings: dict[tuple[int, str], list[Any]] = field(default_factory=dict)
@@ -206,6 +206,11 @@ class ModelQueue:
         return (limit is not None and len(there) + extra > limit * fifths // 5) or (
             limit_bytes is not None and body_bytes + extra_bytes > limit_bytes * fifths // 5
         )
+
+    def look_at_limits(self) -> None:
+        """Note that it is full, if it is."""
+        if self.refuses_publishes and self.is_above_limit():
+            self.was_full_at = self.facts.policy_changes
 
     # -- order
 

@@ -69,6 +69,8 @@ class State:
         self.must_return: bytes | None = None
         """The mandatory message that was just published and found no queue."""
         self.is_power_cut = False
+        self.is_recovering = False
+        """Whether queues are coming back: then a limit drops the head also where publishes are refused."""
         self.started_ns = 0
         self.ahead: list[events.Event] = []
         """What else has happened in the same command."""
