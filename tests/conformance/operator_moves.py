@@ -57,7 +57,9 @@ def operator_policy(generator: Generator) -> Step | None:
     if generator.operator_policies and generator.chance(0.35):
         return {"op": "operator-policy.delete", "name": generator.pick(generator.operator_policies)}
     definition = limits_definition(generator) or {"max-length": 2}
-    return _set("operator-policy", generator, generator.rng.choice(["^q", "^q1$", ".*"]), definition, "queues")
+    return _set(
+        "operator-policy", generator, generator.rng.choice(["^q", "^q1$", ".*"]), definition, "queues"
+    )
 
 
 def _set(kind: str, generator: Generator, pattern: str, definition: Arguments, scope: str) -> Step:

@@ -107,8 +107,8 @@ class Model(Outages):
             assert not (alone and queue.consumers), f"{event} and an exclusive consumer"
         queue.consumers[event.consumer_tag] = consumer
         queue.had_consumers = True
-        if queue.arguments.get("x-single-active-consumer"):
-            queue.active = queue.active or consumer
+        if queue.arguments.get("x-single-active-consumer") and len(queue.consumers) == 1:
+            queue.active = consumer
         queue.start_counting_anew()
 
     def on_ConsumerCancelled(self, event: events.ConsumerCancelled) -> None:

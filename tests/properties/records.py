@@ -94,7 +94,7 @@ class ModelLetter:
 class ModelConsumer:
     """A consumer; `unacked` counts what it holds, `served` its deliveries since the last change.
 
-    `unsettled` counts what a quorum queue sent it in this command and takes for acknowledged only later in it.
+    `unsettled` counts what a quorum queue sent it in this command, to be acknowledged automatically.
     `offset` is where a stream's consumer reads on, `wanted` what it filters by.
     """
 

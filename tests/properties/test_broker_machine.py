@@ -15,14 +15,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from mockbroker import Broker
-from mockbroker.channel import Channel
-from mockbroker.message import Delivery
-from mockbroker.trace import Trace
-
-from .checks import check
-from .model import Model
-from .program import Command, Program, Seen, name_of
+from .beside import Beside
 from .topology import CLASSIC, EXCHANGES, OPERATOR_POLICIES, POLICIES, QUORUM, STREAMS
 
 numbers = st.integers(0, 7)
@@ -38,14 +31,7 @@ def one_in(count: int) -> st.SearchStrategy[bool]:
 
 def now_and_then(count: int) -> Callable[[Any], Any]:
     """Offer a rule only at every such command: what ends much would leave little to look at."""
-    return precondition(lambda self: len(self.commands) % count == 0)
-
-
-def begin_program(rules: str, consumer_timeout: float | None, seen: Seen) -> tuple[Program, Trace]:
-    """Return a program on a new broker, and its trace."""
-    broker = Broker(rules=rules, consumer_timeout=consumer_timeout)
-    trace = broker.tracing()
-    return Program(broker, trace, seen), trace
+    return precondition(lambda self: self.steps % count == 0)
 
 
 class BrokerMachine(RuleBasedStateMachine):
@@ -58,50 +44,16 @@ class BrokerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.commands: list[Command] = []
+        self.steps = 0
         self.focus: list[str] = []
-        self._followed = 0
-
-    def _seen(self, channel: Channel, method: Delivery, properties: Any, body: bytes) -> None:
-        self._follow()
-        sent = self.model.sent.pop((name_of(channel), method.delivery_tag))
-        assert (body, method.redelivered) == (sent.event.body, sent.event.redelivered)
-        headers = properties.headers or {}
-        deaths = headers.get("x-death", [])
-        told = {(each["queue"], each["reason"]): each["count"] for each in deaths}
-        assert told == {death: sent.deaths.count(death) for death in sent.deaths}
-        if sent.deaths:
-            is_of_stream = sent.offset is not None  # there a letter may have its expiration again
-            assert is_of_stream or properties.expiration is None, "the same time to live would kill it again"
-            assert (headers["x-first-death-queue"], headers["x-first-death-reason"]) == sent.deaths[0]
-            if self.server_rules == "rabbitmq-4.0":
-                assert (headers["x-last-death-queue"], headers["x-last-death-reason"]) == sent.deaths[-1]
-                assert list(told) == list(dict.fromkeys(reversed(sent.deaths))), (
-                    "the newest death is not the first"
-                )
-        assert headers.get("x-delivery-count") == sent.delivery_count
-        assert headers.get("x-stream-offset") == sent.offset
-        assert "BCC" not in headers
-
-    def _follow(self) -> None:
-        happened = self.trace[self._followed :]
-        self._followed = len(self.trace)
-        self.model.follow(happened)
 
     def _do(self, what: str, /, *arguments: Any, **named: Any) -> None:
-        command = (what, arguments, named)
-        self.commands.append(command)
-        self.program.do(command)
-        self._follow()
-        self.broker.check()
-        check(self.model, self.broker)
+        self.steps += 1
+        self.beside.do(what, *arguments, **named)
 
     def teardown(self) -> None:
-        if self.commands:
-            again, trace = begin_program(self.server_rules, self.consumer_timeout, lambda *_: None)
-            for command in self.commands:
-                again.do(command)
-            assert str(trace) == str(self.trace)
+        if self.steps:
+            self.beside.assert_repeatable()
 
     @initialize(
         data=st.data(),
@@ -125,10 +77,7 @@ class BrokerMachine(RuleBasedStateMachine):
         consumer_timeout: float | None,
     ) -> None:
         """A program is about a few queues, so that its clients meet; mostly they are at work already."""
-        self.consumer_timeout = consumer_timeout
-        self.program, self.trace = begin_program(self.server_rules, consumer_timeout, self._seen)
-        self.broker = self.program.broker
-        self.model = Model(self.program.facts, self.broker.node.rules)
+        self.beside = Beside(self.server_rules, consumer_timeout)
         self.focus = data.draw(st.lists(st.sampled_from(self.names), min_size=1, max_size=3, unique=True))
         self._do("open_channel", 0, "plain")
         self._do("connect")
@@ -286,7 +235,7 @@ class BrokerMachine(RuleBasedStateMachine):
     def raise_alarm(self) -> None:
         self._do("raise_alarm")
 
-    @precondition(lambda self: self.program.facts.is_alarmed)
+    @precondition(lambda self: self.beside.program.facts.is_alarmed)
     @rule()
     def end_alarm(self) -> None:
         self._do("end_alarm")
