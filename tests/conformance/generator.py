@@ -96,27 +96,12 @@ class Generator:
         if not self._channels:
             return self._open_channel() or {"op": "connect", "conn": "A"}
         if not self.queues:
-            step = self._declare_queue()
-            return self._declare_server_named() if self._takes_a_name(step) else step
+            return self._declare_queue()
         moves, weights = zip(*self._moves, strict=True)
         while True:
             chosen: Step | None = self.rng.choices(moves, weights)[0](self)
-            if chosen is None or self._takes_a_name(chosen):
-                continue
-            if operator_moves.is_possible(self, chosen):
+            if chosen is not None and operator_moves.is_possible(self, chosen):
                 return chosen
-
-    def _takes_a_name(self, step: Step) -> bool:
-        """Whether it may make a classic queue whose name is that of one which is gone but not settled."""
-        name = step.get("queue")
-        if step["op"] != "queue.declare" or step.get("passive") or self._types.get(name or "") is not None:
-            return False
-        known = self.queues.get(name or "", {})
-        is_there = known and not known.get("auto_delete") and "x-expires" not in known.get("arguments", {})
-        return not is_there and any(
-            name in channel.held_from and (channel.outstanding or channel.mode == "tx")
-            for channel in self._channels.values()
-        )
 
     @property
     def has_more_to_do(self) -> bool:
@@ -157,6 +142,16 @@ class Generator:
 
     def _is_stream(self, queue: str | None) -> bool:
         return self.queues.get(queue or "", {}).get("arguments", {}).get("x-queue-type") == "stream"
+
+    def _may_be_taken(self, queue: str) -> bool:
+        """Whether a queue may be made with this name: not while something is unsettled of a classic one that
+        is gone (see docs/differences.md)."""
+        known = self.queues.get(queue, {})
+        is_there = known and not known.get("auto_delete") and "x-expires" not in known.get("arguments", {})
+        return bool(is_there or self._types.get(queue)) or not any(
+            queue in channel.held_from and (channel.outstanding or channel.mode == "tx")
+            for channel in self._channels.values()
+        )
 
     def _at(self, op: str, at: str | None = None, **fields: Any) -> Step:
         return {"op": op, "at": at or self.pick(self._channels), **fields}
@@ -246,7 +241,7 @@ class Generator:
         name = self.pick(getattr(self, kind))
         if name is None:
             return None
-        if self._is_stream(name):
+        if self._is_stream(name) or not self._may_be_taken(name):
             return None
         known = getattr(self, kind)[name]
         step = {**known, "at": self.pick(self._channels)}
@@ -278,7 +273,7 @@ class Generator:
 
     def _declare_queue(self) -> Step:
         name = self.pick_queue_name()
-        if self._is_stream(name):
+        if self._is_stream(name) or not self._may_be_taken(name):
             return self._declare_server_named()
         if name in self.queues and self.chance(0.8):
             return {**self.queues[name], "at": self.pick(self._channels)}
