@@ -66,7 +66,10 @@ def usage() -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, or 2 with one line on standard error for bad input."""
+    """Run the command line; return the exit status.
+
+    That is 0, the command's own, or 2 with one line on standard error for bad input.
+    """
     words = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         # What a terminal's encoding cannot show is shown escaped, never as a traceback.

@@ -17,7 +17,16 @@ import shlex
 
 from mockbroker.admin.columns import UnknownColumn
 from mockbroker.admin.ctl_commands import COMMANDS
-from mockbroker.admin.ctl_invocation import NOT_ENOUGH, TOO_MANY, Failure, Invocation, Message, Misuse
+from mockbroker.admin.ctl_invocation import (
+    DATA_ERROR,
+    NOT_ENOUGH,
+    TOO_MANY,
+    USAGE,
+    Failure,
+    Invocation,
+    Message,
+    Misuse,
+)
 from mockbroker.admin.formatters import FORMATTERS, QUIET
 
 TYPE_CHECKING = False
@@ -47,7 +56,11 @@ _NEGATIVE = re.compile(r"-[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
 class CtlError(ValueError):
-    """A command line that rabbitmqctl refuses, or a command that fails; the text is rabbitmqctl's."""
+    """A command line that rabbitmqctl refuses, or a command that fails; text and exit status are its own."""
+
+    def __init__(self, text: str, exit_status: int = USAGE) -> None:
+        super().__init__(text)
+        self.exit_status = exit_status
 
 
 def run(broker: Broker, line: str) -> str:
@@ -56,8 +69,9 @@ def run(broker: Broker, line: str) -> str:
     Words are split as a shell does. Rows are sorted by name. ``-q`` leaves out the lines around them, ``-s``
     the headers too.
 
-    Raises `CtlError` (a ValueError) with rabbitmqctl's complaint: an unknown command, option or column, a
-    wrong number of arguments, something that is not there. The broker is unchanged then.
+    Raises `CtlError` (a ValueError) with rabbitmqctl's complaint and exit status: an unknown command, option
+    or column, a wrong number of arguments (64), something that is not there (mostly 69). The broker is
+    unchanged then.
     Source: rabbitmqctl of RabbitMQ 3.10.8 and 4.0.5.
     """
     try:
@@ -69,8 +83,10 @@ def run(broker: Broker, line: str) -> str:
         answer = command.run(invocation)
     except Misuse as error:
         raise _invalid(str(error), words) from None
-    except (UnknownColumn, Failure) as error:
+    except UnknownColumn as error:
         raise CtlError(str(error)) from None
+    except Failure as error:
+        raise CtlError(str(error), error.exit_status) from None
     return _print(command, invocation, answer)
 
 
@@ -104,7 +120,8 @@ def _command(name: str, node: Node) -> Command:
 
 
 def _invalid(reason: str, words: list[str]) -> CtlError:
-    return CtlError(f"Error (argument validation): {reason}\nArguments given:\n\t{' '.join(words)}")
+    status = DATA_ERROR if reason.startswith("Bad argument") else USAGE
+    return CtlError(f"Error (argument validation): {reason}\nArguments given:\n\t{' '.join(words)}", status)
 
 
 class _OptionReader:

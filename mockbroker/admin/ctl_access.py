@@ -10,7 +10,18 @@ Read next: ``ctl_invocation.py``, ``../core/administration.py``.
 from __future__ import annotations
 
 from mockbroker.admin import listings
-from mockbroker.admin.ctl_invocation import NOT_ENOUGH, Command, Failure, Invocation, Message, Misuse, says
+from mockbroker.admin.ctl_invocation import (
+    DATA_ERROR,
+    NO_USER,
+    NOT_ENOUGH,
+    SOFTWARE,
+    Command,
+    Failure,
+    Invocation,
+    Message,
+    Misuse,
+    says,
+)
 from mockbroker.admin.definitions import set_metadata
 from mockbroker.core.access import check_pattern
 from mockbroker.errors import HardError
@@ -88,7 +99,7 @@ def _update_vhost_metadata(invocation: Invocation) -> None:
 def _set_vhost_tags(invocation: Invocation) -> None:
     name, *tags = invocation.arguments
     if name not in invocation.node.vhosts:
-        raise Failure(f'Error:\nVirtual host "{name}" does not exist')
+        raise Failure(f'Error:\nVirtual host "{name}" does not exist', DATA_ERROR)
     set_metadata(invocation.node.vhosts[name], {"tags": tags})
 
 
@@ -101,7 +112,7 @@ def _add_user(invocation: Invocation) -> None:
     if not name:
         raise Misuse("Bad argument: user cannot be an empty string")
     if name in invocation.node.users:
-        raise Failure(f'Error:\nUser "{name}" already exists')
+        raise Failure(f'Error:\nUser "{name}" already exists', SOFTWARE)
     invocation.node.set_user(name, password)
     if "quiet" not in invocation.options and "silent" not in invocation.options:
         invocation.said.append(
@@ -111,7 +122,10 @@ def _add_user(invocation: Invocation) -> None:
 
 
 def _delete_user(invocation: Invocation) -> None:
-    invocation.node.delete_user(invocation.user(invocation.arguments[0]).name)
+    """Delete a user. RabbitMQ differs: 4.0 says nothing where there is none."""
+    name = invocation.arguments[0]
+    if name in invocation.node.users or invocation.rules == "rabbitmq-3.10":
+        invocation.node.delete_user(invocation.user(name).name)
 
 
 def _change_password(invocation: Invocation) -> None:
@@ -131,7 +145,8 @@ def _authenticate_user(invocation: Invocation) -> Message:
         invocation.node.authenticate(name, password)
     except HardError:
         raise Failure(
-            f"Error:\nError: failed to authenticate user \"{name}\"\nuser '{name}' - invalid credentials"
+            f"Error:\nError: failed to authenticate user \"{name}\"\nuser '{name}' - invalid credentials",
+            DATA_ERROR,
         ) from None
     return Message("Success")
 
@@ -143,7 +158,7 @@ def _set_user_tags(invocation: Invocation) -> None:
 
 def _has_user(invocation: Invocation, name: str) -> None:
     if name not in invocation.node.users:
-        raise Failure(f"Error:\nUser {name} does not exist")
+        raise Failure(f"Error:\nUser {name} does not exist", NO_USER)
 
 
 def _has_vhost(invocation: Invocation) -> None:
@@ -176,13 +191,18 @@ def _set_permissions_globally(invocation: Invocation) -> None:
         invocation.node.set_permissions(name, vhost, configure, write, read)
 
 
+def _is_there_to_clear(invocation: Invocation) -> bool:
+    """Whether user and virtual host are there. RabbitMQ differs: 3.10 fails without, 4.0 says nothing."""
+    if invocation.rules == "rabbitmq-3.10":
+        _has_user(invocation, invocation.arguments[0])
+        _has_vhost(invocation)
+    node = invocation.node
+    return invocation.arguments[0] in node.users and invocation.vhost_name in node.vhosts
+
+
 def _clear_permissions(invocation: Invocation) -> None:
-    name, vhost = invocation.arguments[0], invocation.vhost
-    if name in invocation.node.users:
-        invocation.node.clear_permissions(name, vhost.name)
-    elif invocation.node.rules.name == "rabbitmq-3.10":
-        # RabbitMQ differs: 4.0 says nothing.
-        raise Failure(f"Error:\nUser {name} does not exist")
+    if _is_there_to_clear(invocation):
+        invocation.node.clear_permissions(invocation.arguments[0], invocation.vhost_name)
 
 
 def _set_topic_permissions(invocation: Invocation) -> None:
@@ -198,11 +218,7 @@ def _clear_topic_permissions(invocation: Invocation) -> None:
     """Lift the limits on keys on an exchange, or on all of the virtual host."""
     name, *exchanges = invocation.arguments
     node, vhost = invocation.node, invocation.vhost_name
-    if name not in node.users or vhost not in node.vhosts:
-        if invocation.rules == "rabbitmq-3.10":
-            _has_user(invocation, name)
-            _has_vhost(invocation)
-        # RabbitMQ differs: 4.0 says nothing.
+    if not _is_there_to_clear(invocation):
         return
     permissions = dict(node.user(name).topic_permissions)
     node.clear_topic_permissions(name, vhost)

@@ -12,7 +12,15 @@ Read next: ``ctl.py``, ``ctl_invocation.py``, ``listings.py``.
 from __future__ import annotations
 
 from mockbroker.admin import ctl_access, ctl_limits, ctl_operations, ctl_policies, ctl_settings, listings
-from mockbroker.admin.ctl_invocation import Command, Failure, Invocation, says
+from mockbroker.admin.ctl_invocation import (
+    DATA_ERROR,
+    UNAVAILABLE,
+    USAGE,
+    Command,
+    Failure,
+    Invocation,
+    says,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,8 +52,8 @@ def _of_node(listing: Callable[[Node, list[str]], Rows]) -> Callable[[Invocation
 
 
 _NO_QUEUE_TO_PURGE = {
-    "rabbitmq-3.10": "Error:\nnot_found",
-    "rabbitmq-4.0": "Object (queue, stream, exchange, etc) was not found",
+    "rabbitmq-3.10": ("Error:\nnot_found", UNAVAILABLE),
+    "rabbitmq-4.0": ("Object (queue, stream, exchange, etc) was not found", DATA_ERROR),
 }
 
 
@@ -57,7 +65,7 @@ def _queue(invocation: Invocation) -> Queue | None:
 def _purge_queue(invocation: Invocation) -> None:
     queue = _queue(invocation)
     if queue is None:
-        raise Failure(_NO_QUEUE_TO_PURGE[invocation.node.rules.name])
+        raise Failure(*_NO_QUEUE_TO_PURGE[invocation.node.rules.name])
     queue.purge()
     invocation.node.drain()
 
@@ -89,16 +97,16 @@ _QUEUE_IS_IN_USE = {"rabbitmq-3.10": "Queue is in use", "rabbitmq-4.0": "in use"
 def _delete_queue(invocation: Invocation) -> None:
     queue = _queue(invocation)
     if queue is None:
-        raise Failure("Error:\nQueue not found")
+        raise Failure("Error:\nQueue not found", USAGE)
     rules = invocation.node.rules.name
     for options, is_met, reason in (
         (_IF_EMPTY, not queue.ready_count, _QUEUE_IS_NOT_EMPTY[rules]),
         (_IF_UNUSED, not queue.ring.all, _QUEUE_IS_IN_USE[rules]),
     ):
         if not is_met and any(option in invocation.options for option in options):
-            form = "{reason}" if rules == "rabbitmq-3.10" else _REFUSED_BY_4_0
+            form, status = ("{reason}", USAGE) if rules == "rabbitmq-3.10" else (_REFUSED_BY_4_0, UNAVAILABLE)
             text = form.format(reason=reason, queue=queue.name, vhost=queue.vhost.name)
-            raise Failure(f"Error:\n{text}")
+            raise Failure(f"Error:\n{text}", status)
     count = queue.vhost.delete_queue(queue)
     invocation.node.drain()
     invocation.said.append(f"Queue was successfully deleted with {count} ready messages")

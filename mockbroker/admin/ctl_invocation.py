@@ -28,8 +28,16 @@ if TYPE_CHECKING:
     """What a command has to say: rows, a text, or nothing."""
 
 
+USAGE, DATA_ERROR, NO_USER, UNAVAILABLE, SOFTWARE = 64, 65, 67, 69, 70
+"""The exit statuses of rabbitmqctl."""
+
+
 class Failure(Exception):
-    """A command that cannot be done; the text is rabbitmqctl's."""
+    """A command that cannot be done; text and exit status are rabbitmqctl's."""
+
+    def __init__(self, text: str, exit_status: int = UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.exit_status = exit_status
 
 
 class Misuse(Exception):
@@ -84,14 +92,14 @@ class Invocation:
         """Return a virtual host. Raises `Failure` when there is none of that name."""
         vhost = self.node.vhosts.get(name)
         if vhost is None:
-            raise Failure(f"Virtual host '{name}' does not exist")
+            raise Failure(f"Virtual host '{name}' does not exist", DATA_ERROR)
         return vhost
 
     def user(self, name: str) -> User:
         """Return a user. Raises `Failure` when there is none of that name."""
         user = self.node.users.get(name)
         if user is None:
-            raise Failure(f'Error:\nUser "{name}" does not exist')
+            raise Failure(f'Error:\nUser "{name}" does not exist', NO_USER)
         return user
 
     def stored_user(self, name: str) -> User:

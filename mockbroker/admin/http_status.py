@@ -420,8 +420,11 @@ def aliveness_test(request: Request, vhost: str) -> Row:
 # Beyond RabbitMQ
 
 
-def ctl(request: Request) -> Row:
-    """Run a rabbitmqctl command and return its text; ``stop`` asks the program that serves to stop."""
+def ctl(request: Request) -> Row | tuple[int, Row, dict[str, str]]:
+    """Run a rabbitmqctl command and return its text; ``stop`` asks the program that serves to stop.
+
+    What rabbitmqctl refuses is refused with 400, and with its exit status.
+    """
     from mockbroker.admin.ctl import CtlError, run  # noqa: PLC0415 - only this path needs it
 
     command = str(request.body("command")["command"])
@@ -433,7 +436,8 @@ def ctl(request: Request) -> Row:
     try:
         return {"output": run(request.broker, command)}
     except CtlError as error:
-        raise HttpError(400, "bad_request", str(error)) from None
+        refusal = {"error": "bad_request", "reason": str(error), "exit_status": error.exit_status}
+        return 400, refusal, {}
 
 
 _ADMIN = "administrator"

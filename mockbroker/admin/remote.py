@@ -15,15 +15,23 @@ import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from mockbroker.admin.ctl_invocation import UNAVAILABLE, USAGE
+
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
 _TIMEOUT_S = 60
-_FAILED = 2
 
 
 class RemoteError(Exception):
-    """The other side refuses the command, or there is no other side; the text says which."""
+    """The other side refuses the command, or there is no other side; the text says which.
+
+    `exit_status` is rabbitmqctl's: 69 where nobody answers.
+    """
+
+    def __init__(self, text: str, exit_status: int = UNAVAILABLE) -> None:
+        super().__init__(text)
+        self.exit_status = exit_status
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -37,14 +45,15 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(arguments: Namespace) -> int:
-    """Run one command there and print what it prints; return 0, or 2 with one line on standard error."""
+    """Run one command there and print what it prints; return 0, or rabbitmqctl's exit status with
+    one line on standard error."""
     import shlex  # noqa: PLC0415 - only this command needs it
 
     try:
         sys.stdout.write(command(arguments.url, shlex.join(arguments.command)))
     except RemoteError as error:
         sys.stderr.write(f"mockbroker ctl: {error}\n")
-        return _FAILED
+        return error.exit_status
     return 0
 
 
@@ -57,7 +66,7 @@ def command(url: str, line: str) -> str:
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or not parts.hostname:
-        raise RemoteError(f"{url!r} is no management URL: it must begin with http:// and name a host")
+        raise RemoteError(f"{url!r} is no management URL: it must begin with http:// and name a host", USAGE)
     login = f"{unquote(parts.username or 'guest')}:{unquote(parts.password or 'guest')}"
     headers = {"authorization": "Basic " + base64.b64encode(login.encode()).decode()}
     connection = http.client.HTTPConnection(parts.hostname, parts.port or 15672, timeout=_TIMEOUT_S)
@@ -70,5 +79,6 @@ def command(url: str, line: str) -> str:
     finally:
         connection.close()
     if response.status != 200:
-        raise RemoteError(" ".join(str(answer.get("reason", answer)).split()))
+        reason = " ".join(str(answer.get("reason", answer)).split())
+        raise RemoteError(reason, answer.get("exit_status", UNAVAILABLE))
     return str(answer["output"])

@@ -473,10 +473,19 @@ def test_commands_that_a_version_has_not() -> None:
         assert Broker().ctl(f"-q {command}") == ""
 
 
-def test_permissions_of_nobody_are_cleared_without_a_word_by_4_0() -> None:
-    assert Broker().ctl("-q clear_permissions nosuch") == ""
-    with pytest.raises(CtlError, match="User nosuch does not exist"):
-        Broker(rules="rabbitmq-3.10").ctl("clear_permissions nosuch")
+@pytest.mark.parametrize(
+    ("command", "complaint"),
+    [
+        ("clear_permissions nosuch", "Error:\nUser nosuch does not exist"),
+        ("clear_permissions -p nosuch guest", "Error:\nVirtual host nosuch does not exist"),
+        ("delete_user nosuch", 'Error:\nUser "nosuch" does not exist'),
+    ],
+)
+def test_what_is_not_there_is_cleared_without_a_word_by_4_0(command: str, complaint: str) -> None:
+    assert Broker().ctl(f"-q {command}") == ""
+    with pytest.raises(CtlError) as caught:
+        Broker(rules="rabbitmq-3.10").ctl(command)
+    assert str(caught.value) == complaint
 
 
 def test_a_connection_is_closed_by_its_pid() -> None:
@@ -549,7 +558,7 @@ def test_status() -> None:
         ),
         ("delete_vhost nosuch", "Virtual host 'nosuch' does not exist"),
         ("add_user guest x", 'Error:\nUser "guest" already exists'),
-        ("delete_user nosuch", 'Error:\nUser "nosuch" does not exist'),
+        ("set_user_tags nosuch x", 'Error:\nUser "nosuch" does not exist'),
         ("list_user_permissions nosuch", 'Error:\n{:no_such_user, "nosuch"}'),
         ("set_permissions nosuch .* .* .*", "Error:\nUser nosuch does not exist"),
         ("set_permissions -p nosuch guest .* .* .*", "Error:\nVirtual host nosuch does not exist"),

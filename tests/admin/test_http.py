@@ -320,8 +320,11 @@ def test_definitions_make_a_twin(api):
 def test_ctl_from_another_terminal(endpoint, broker):
     broker.connect().channel().queue_declare("q")
     assert command(endpoint.management_url, "list_queues -q name messages") == "name\tmessages\nq\t0\n"
-    with pytest.raises(RemoteError, match="Command 'nope' not found"):
+    with pytest.raises(RemoteError, match="Command 'nope' not found") as unknown:
         command(endpoint.management_url, "nope")
+    with pytest.raises(RemoteError, match="'absent' does not exist") as absent:
+        command(endpoint.management_url, "delete_vhost absent")
+    assert (unknown.value.exit_status, absent.value.exit_status) == (64, 65)
     with pytest.raises(RemoteError, match="is stopped by the program"):
         command(endpoint.management_url, "stop")
     stopped = []
