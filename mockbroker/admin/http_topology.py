@@ -240,11 +240,15 @@ def _queue_row(request: Request, state: QueueState) -> Row:
         row["exclusive_consumer_tag"] = consumer.tag if consumer is not None else None
         if queue.exclusive_to is not None:
             row["owner_pid_details"] = connection_details(queue.exclusive_to)
+    manners = request.manners
     if queue.type == "quorum":
         row |= state.quorum_totals
+    if manners.tells_lanes:
+        row |= {f"messages_ready_{lane}": count for lane, count in queue.ready_by_lane.items()}
     if queue.type in ("classic", "quorum"):
         active = queue.ring.active if queue.ring.single_active else None
-        row["single_active_consumer_tag"] = active.tag if active is not None else None
+        name = manners.quorum_active_consumer if queue.type == "quorum" else "single_active_consumer_tag"
+        row[name] = active.tag if active is not None else None
     row |= request.statistics.length_details(request.now_ns, [vhost], queue.name)
     message_stats = request.statistics.of_queue(vhost, queue.name, request.now_ns)
     return row | {"message_stats": message_stats} if message_stats else row

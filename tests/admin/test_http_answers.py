@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from mockbroker import BasicProperties
 from tests.admin.http_api import NOT_FOUND, bad_request, managed
 
 MESSAGE = {"properties": {}, "routing_key": "q", "payload": "x", "payload_encoding": "string"}
@@ -193,6 +194,42 @@ def test_a_replicated_queue_has_members(api):
             ["rabbit@localhost"],
             ["rabbit@localhost"],
         )
+
+
+def test_the_active_consumer_of_a_quorum_queue_has_another_name_on_3_10():
+    for rules, name in (
+        ("rabbitmq-3.10", "single_active_consumer_ctag"),
+        ("rabbitmq-4.0", "single_active_consumer_tag"),
+    ):
+        with managed(rules=rules) as (broker, api):
+            channel = broker.connect().channel()
+            arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+            channel.queue_declare("q", durable=True, arguments=arguments)
+            channel.basic_consume("q", print, consumer_tag="first")
+            queue = api("GET", "queues/%2F/q")[1]
+            assert {key: queue[key] for key in queue if key.startswith("single")} == {name: "first"}
+
+
+def test_ready_messages_of_a_quorum_queue_by_lane_on_4_0():
+    for rules, lanes in (
+        (
+            "rabbitmq-4.0",
+            {"messages_ready_high": 0, "messages_ready_normal": 3, "messages_ready_returned": 1},
+        ),
+        ("rabbitmq-3.10", {}),
+    ):
+        with managed(rules=rules) as (broker, api):
+            channel = broker.connect().channel()
+            channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum"})
+            for priority in (9, 1, 9, 1, 4):
+                channel.basic_publish("", "q", b"m", BasicProperties(priority=priority))
+            for _ in range(2):
+                channel.basic_get("q")
+            channel.basic_nack(1)
+            queue = api("GET", "queues/%2F/q")[1]
+            shown = {key: queue[key] for key in queue if key.startswith("messages_ready_")}
+            shown.pop("messages_ready_details")
+            assert shown == lanes
 
 
 def test_bindings_of_what_is_not_there(api):

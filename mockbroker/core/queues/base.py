@@ -146,6 +146,11 @@ class Queue:
         return 0
 
     @property
+    def ready_by_lane(self) -> dict[str, int]:
+        """How many ready messages wait in each lane; nothing where there are no lanes."""
+        return {}
+
+    @property
     def dead_letter_bytes(self) -> int:
         """How many bytes of bodies are in these dead letters."""
         return 0

@@ -204,6 +204,11 @@ class QuorumQueue(Queue):
         return len(self._order)
 
     @property
+    def ready_by_lane(self) -> dict[str, int]:
+        """How many ready messages are ``high``, ``normal`` and ``returned``."""
+        return self._order.lanes
+
+    @property
     def dead_letter_count(self) -> int:
         """How many dead letters the queue keeps until other queues have them."""
         return 0 if self._letters is None else len(self._letters)

@@ -44,6 +44,11 @@ class QuorumOrder:
     def __len__(self) -> int:
         return len(self._returned) + len(self._urgent) + len(self._normal)
 
+    @property
+    def lanes(self) -> dict[str, int]:
+        """How many messages wait in each lane, by the names that the management API gives them."""
+        return {"high": len(self._urgent), "normal": len(self._normal), "returned": len(self._returned)}
+
     def put(self, entry: Entry, *, urgent: bool = False) -> None:
         """Append a message to its lane."""
         (self._urgent if urgent else self._normal).append(entry)
