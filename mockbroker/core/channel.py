@@ -29,6 +29,7 @@ from mockbroker.core.settlement import (
     settle_in,
     split_at_commit,
 )
+from mockbroker.errors import HardError
 from mockbroker.message import Delivery, GetOk, check_short_string, is_persistent
 
 TYPE_CHECKING = False
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from mockbroker.core.queues.base import Queue
     from mockbroker.core.sinks import ChannelSink
     from mockbroker.core.timeouts import AckWatch
-    from mockbroker.core.transaction import Transaction
+    from mockbroker.core.transaction import Route, Transaction
     from mockbroker.message import Message, Properties
 
 
@@ -226,20 +227,21 @@ class BrokerChannel(Declarations):
             raise refusals.unknown_delivery_mode(mode)
         return properties, expires_ns, keys
 
-    def _enqueue(self, message: Message, queues: Iterable[Queue], mandatory: bool) -> bool:
-        """Hand a routed message to its queues; return False when one of them refused it."""
+    def _enqueue(self, message: Message, queues: Iterable[Queue], mandatory: bool) -> tuple[Queue, ...]:
+        """Hand a routed message to its queues; return those that refused it."""
         trace = self.node.trace
         if self.confirming and self.node.nacks_due:
             self.node.nacks_due -= 1
             self._note_publish(message, (), False)
-            return False
+            return ()
         if trace is not None:
             trace.published(self, message, queues)
-        accepted = routed = True
+        routed = True
+        refused: tuple[Queue, ...] = ()
         if queues:
             for queue in queues:
                 if not queue.publish(message, self):
-                    accepted = False
+                    refused = (*refused, queue)
                     if trace is not None:
                         trace.refused(queue, message)
         else:
@@ -249,8 +251,8 @@ class BrokerChannel(Declarations):
                     trace.returned(self, 312, "NO_ROUTE", message)
                 self.sink.returned(312, "NO_ROUTE", message)
         if self.confirming:
-            self._note_publish(message, queues if routed else (), accepted)
-        return accepted
+            self._note_publish(message, queues if routed else (), not refused)
+        return refused
 
     def _note_publish(self, message: Message, queues: Iterable[Queue], accepted: bool) -> None:
         """Confirm a publish, or see to it that it will be."""
@@ -557,31 +559,43 @@ class BrokerChannel(Declarations):
         """Carry the transaction out: publishes, then settlements, but for those that overtake on the way to
         their queue (`Queue.hears_first`); what is persistent is on disk then.
 
-        Raises SoftError 406 when the channel is not transactional, or when a queue refused a message: the
-        rest is done then.
+        Raises SoftError 406 when the channel is not transactional, or when a queue refused a message or is
+        gone: the rest is done then; HardError 506 when a stream is gone: what was published before is done.
         """
         if self.transaction is None:
             raise refusals.not_transactional()
-        done, partial = self.transaction, False
+        done = self.transaction
         self._begin()
-        routed: list[tuple[Message, tuple[Queue, ...]]] = []
-        for message, there, lost, mandatory in done.routes(self.vhost):
-            if lost:
-                partial = True
-                self._tell_of_lost_queues(lost)
-            if there:
-                routed.append((message, there))
-            elif not lost:
-                self._enqueue(message, (), mandatory)
+        routed: list[Route] = []
+        try:
+            for route in done.routes(self):
+                self._tell_of_lost_queues(route.lost)
+                if route.queues or route.lost:
+                    routed.append(route)
+                elif not route.is_excused:
+                    self._enqueue(route.message, (), route.mandatory)
+        except HardError:
+            self._publish_all(routed)
+            self.restore(done.deliveries)
+            raise
         first, rest = split_at_commit(done.settlements)
         settle_at_commit(self, first)
-        for message, queues in routed:  # what comes back does so before anything is delivered
-            partial = not self._enqueue(message, queues, False) or partial
+        # What comes back does so before anything is delivered.
+        is_partial = self._publish_all(routed)
         settle_at_commit(self, rest)
         self.node.disk.sync()
-        if partial:
+        if is_partial:
             raise refusals.partial_commit()
         return replies.TX_COMMIT_OK
+
+    def _publish_all(self, routes: list[Route]) -> bool:
+        """Publish what is committed; return whether something is lost or refused that fails the commit."""
+        fails = False
+        for route in routes:
+            refused = self._enqueue(route.message, route.queues, False) if route.queues else ()
+            is_excused = route.is_excused or not all(queue.fails_commits for queue in refused)
+            fails = fails or (bool(refused or route.lost) and not is_excused)
+        return fails
 
     def _tell_of_lost_queues(self, names: list[str]) -> None:
         """RabbitMQ differs: the channel takes a queue that is gone for one that has its name now. Source:

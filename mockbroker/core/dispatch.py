@@ -232,9 +232,9 @@ class Limiter:
         return True
 
     def release(self, count: int) -> list[Queue]:
-        """Count `count` settled deliveries; return the queues that may try again."""
+        """Count `count` settled deliveries of those in flight; return the queues that may try again."""
         was_full = self.in_flight >= self.limit
-        self.in_flight = max(self.in_flight - count, 0)
+        self.in_flight -= count
         return self.resume() if was_full and self.in_flight < self.limit else []
 
     def resume(self) -> list[Queue]:

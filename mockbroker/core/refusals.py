@@ -389,6 +389,11 @@ def partial_commit() -> SoftError:
     return SoftError("PRECONDITION_FAILED", "partial tx completion")
 
 
+def stream_not_found(name: str, vhost: str) -> HardError:
+    """506: a commit to a stream that is gone."""
+    return HardError("RESOURCE_ERROR", f"Stream not found for queue '{name}' in vhost '{vhost}'")
+
+
 def shutdown() -> HardError:
     """320: the broker stops."""
     return HardError("CONNECTION_FORCED", "broker forced connection closure with reason 'shutdown'")

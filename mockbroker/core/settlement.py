@@ -27,6 +27,8 @@ def settle(channel: BrokerChannel, deliveries: list[Delivery], how: str) -> None
     Where a queue refuses, later ones have not heard: their deliveries are still outstanding.
     Source: recorded scenario ``streams/nack-between-queues``.
     """
+    limiter = channel.limiter
+    in_flight = 0 if limiter is None else limiter.in_flight
     parts = by_queue_and_consumer(deliveries)[::-1]
     if how != ACK and len(parts) > 1 and any(part[0].queue.refuses_returns for part in parts):
         channel.end_consumers()  # the connection is about to end: what returns before does not reach it
@@ -39,10 +41,10 @@ def settle(channel: BrokerChannel, deliveries: list[Delivery], how: str) -> None
             channel.restore(part)
     if channel.watch is not None:
         channel.watch.settled()
-    if channel.limiter is not None:
+    if limiter is not None:
         released = sum(delivery.consumer is not None for delivery in deliveries)
         if released:
-            for queue in channel.limiter.release(released):
+            for queue in limiter.release(min(released, in_flight)):
                 queue.resume(channel)
 
 

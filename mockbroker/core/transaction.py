@@ -11,6 +11,8 @@ Read next: ``core/channel.py``.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mockbroker.clock import MS
 from mockbroker.core import arguments as args
 
@@ -18,13 +20,24 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.node import Node
     from mockbroker.core.queues.base import Queue
-    from mockbroker.core.vhost import VHost
     from mockbroker.message import Delivery, Message
 
     Publish = tuple[Message, tuple[Queue, ...], tuple[str, ...], bool]
     Settlement = tuple[str, list[Delivery]]
+
+
+class Route(NamedTuple):
+    """A publish at its commit: the message, its queues, the names of those that are lost, and whether it is
+    excused: a commit fails for nothing that becomes of it."""
+
+    message: Message
+    queues: tuple[Queue, ...]
+    lost: list[str]
+    is_excused: bool
+    mandatory: bool
 
 
 class Transaction:
@@ -44,19 +57,28 @@ class Transaction:
         else:
             self.settlements.append((how, deliveries))
 
-    def routes(self, vhost: VHost) -> Iterator[tuple[Message, tuple[Queue, ...], list[str], bool]]:
-        """Each message as it is committed now, its queues, the names of lost ones, whether it is mandatory.
+    def routes(self, channel: BrokerChannel) -> Iterator[Route]:
+        """Where each message goes that this channel commits now.
 
-        Source: recorded scenarios ``tx/*before-commit*``.
+        Raises HardError 506 where a stream is lost. Source: recorded scenarios ``tx/*before-commit*``.
         """
+        vhost = channel.vhost
         for message, queues, names, mandatory in self.publishes:
+            lost: list[str] = []
+            is_excused = False
             if vhost.node.rules.lost_queue_fails_commit:
-                there = tuple(queue for queue in queues if not queue.is_deleted)
-                lost = [queue.name for queue in queues if queue.is_deleted]
+                there = []
+                for queue in queues:
+                    heir = queue.heir(channel) if queue.is_deleted else queue
+                    if heir is not None:
+                        there.append(heir)
+                    elif queue.fails_commits:
+                        lost.append(queue.name)
+                    else:
+                        is_excused = True
             else:  # 3.10 keeps the names, and looks the queues up now
-                found = {name: vhost.queues[name] for name in sorted(names) if name in vhost.queues}
-                there, lost = tuple(found.values()), []
-            yield _as_of_now(vhost.node, message), there, lost, mandatory
+                there = [vhost.queues[name] for name in sorted(set(names)) if name in vhost.queues]
+            yield Route(_as_of_now(vhost.node, message), tuple(there), lost, is_excused, mandatory)
 
     @property
     def deliveries(self) -> list[Delivery]:

@@ -219,7 +219,7 @@ FAMILIES: dict[str, Family] = {
     "priority": Family(priority_arguments, {}),
     "letters": Family(letter_arguments, {"settle": 36, "policy": 5, "get": 12}),
     "dlx": Family(dead_letter_only, {"settle": 32}),
-    "tx": Family(plain_arguments, {"select mode": 9, "end transaction": 14}),
+    "tx": Family(mixed_arguments, {"select mode": 9, "end transaction": 14}),
     "streams": Family(stream_arguments, {"qos": 8, "consume": 12}),
     "access": Family(plain_arguments, {"user": 3, "permissions": 7, "limit": 3, "connect": 8, "bind": 10}),
     "alarms": Family(plain_arguments, {"alarm": 5, "connect": 5}, needs_server_alone=True),

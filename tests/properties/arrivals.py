@@ -26,6 +26,7 @@ class Arrivals(State):
         else:
             is_too_much = (
                 waits_for_answer
+                and self.facts.committing is None  # there nobody hears before all is published
                 and queue.type == "quorum"
                 and queue.refuses_publishes
                 and queue.is_above_limit()

@@ -86,6 +86,9 @@ class Model(Outages):
         self.windows.pop(channel, None)
         if event.global_ and event.prefetch_count:
             self.windows[channel] = event.prefetch_count
+            if channel in self.facts.transactional and any(where == channel for where, _ in self.held):
+                # What waits for a commit is not counted now, and is counted off then all the same.
+                self.leaking[channel] = None
 
     def on_ConsumerAdded(self, event: events.ConsumerAdded) -> None:
         queue = self.queues[event.queue]

@@ -102,6 +102,20 @@ PROGRAMS: dict[str, tuple[str, list[Line]]] = {
             ("crash", 0),
         ],
     ),
+    "a shared window does not count what waits for a commit": (
+        NEW,
+        [
+            ("open_channel", 0, "tx"),
+            ("publish_many", 1, "plain", 1, {"persistent": True}),
+            ("open_channel", 0, "plain"),
+            ("consume", 0, "plain", False, 2, False, 0),
+            ("publish_many", 1, "plain", 3, {"persistent": True}),
+            ("serve",),
+            ("settle", 0, 1, "ack", False),
+            ("limit_channel", 0, 1),
+            ("commit", 0),
+        ],
+    ),
     "who waited takes over from a single active consumer, not who comes": (
         OLD,
         [

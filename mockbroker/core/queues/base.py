@@ -190,6 +190,16 @@ class Queue:
     def settled(self, delivery: Delivery) -> None:
         """An acknowledgement settled this delivery; called only where `keeps_book`."""
 
+    fails_commits = True
+    """Whether a commit fails when this queue refuses a message of it, or has gone since the publish."""
+
+    def heir(self, channel: BrokerChannel) -> Queue | None:
+        """Return the queue that gets what `channel` published to this one, which is gone, and commits now.
+
+        Raises HardError where no queue of the type has the name. RabbitMQ differs: 3.10 looks names up.
+        """
+        return None
+
     @property
     def refuses_returns(self) -> bool:
         """Whether `requeue`, of an open channel's deliveries, and `discard` raise HardError."""

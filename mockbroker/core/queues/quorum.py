@@ -84,6 +84,7 @@ class QuorumQueue(Queue):
         "_publishers",
         "_returns_first",
         "_was_low",
+        "_word",
     )
     type = "quorum"
     returns_late = True
@@ -109,6 +110,8 @@ class QuorumQueue(Queue):
         self._dying: list[tuple[Message, str, int]] = []
         """What the present step has given up, with the reason: it may get lost, and is buried at the end."""
         self._publishers: dict[Publisher, bool] = {}
+        self._word: bool | None = None
+        """What the publishers are about to hear: whether they are refused."""
         """Who has published -> whether they are refused now."""
         self._was_low = False
         """Whether the queue was low at the end of the last step, with the settings of then; kept up to date
@@ -251,6 +254,15 @@ class QuorumQueue(Queue):
         self._end_step()
         return True
 
+    fails_commits = False
+    """RabbitMQ differs: a refusal that is known before the message is sent is lost on a commit, with whatever
+    other queues say of the message. Source: recorded scenarios ``tx/quorum-*``."""
+
+    def heir(self, channel: BrokerChannel) -> Queue | None:
+        """Return the quorum queue that has the name now: that is how a quorum queue is found."""
+        heir = self.vhost.queues.get(self.name)
+        return heir if isinstance(heir, QuorumQueue) else None
+
     def _refuses(self, publisher: Publisher) -> bool:
         """Whether this channel is refused: each that had published when the limit was exceeded, and each
         that first publishes while it is."""
@@ -264,7 +276,17 @@ class QuorumQueue(Queue):
         return refused
 
     def _refuse_all(self, refused: bool) -> None:
-        self._publishers = dict.fromkeys(self._publishers, refused)
+        """Tell the publishers, who hear of it when the present operation is over: a commit may exceed the
+        limit by all that it publishes. Source: recorded scenarios ``tx/quorum-fills-at-commit*``.
+        """
+        if self._word is None:
+            self.node.later(self._tell_publishers)
+        self._word = refused
+
+    def _tell_publishers(self) -> None:
+        if self._word is not None:
+            self._publishers = dict.fromkeys(self._publishers, self._word)
+            self._word = None
 
     def _is_urgent(self, message: Message) -> bool:
         properties = message[3]
@@ -581,6 +603,7 @@ class QuorumQueue(Queue):
     def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
         """Come back with everything: what was held comes back when the node starts."""
         self._publishers.clear()
+        self._word = None
 
     def stop(self) -> None:
         """The node stops: no timer fires until it is back."""
@@ -623,6 +646,7 @@ class QuorumQueue(Queue):
         assert head is None or head[4] is None or head[4] > now_ns, f"{self!r} has an expired head"
         assert head is None or not self.ring.ready, f"{self!r} has a ready message and a ready consumer"
         assert not self._dying, f"{self!r} has left {self._dying} unburied"
+        assert self._word is None, f"{self!r} has not told its publishers {self._word}"
         assert not self._is_above_limit or self._rejects_publishes, f"{self!r} is above its limit"
         assert (self._letters is not None) == is_at_least_once(self.settings), (
             f"{self!r} has another strategy"

@@ -104,6 +104,17 @@ class StreamQueue(Queue):
         self._readers: dict[Consumer, Reader] = {}
         self.ring = StreamRing()
 
+    def heir(self, channel: BrokerChannel) -> StreamQueue | None:
+        """Return the stream that has the name now, if the channel knows it already for consuming from it.
+
+        Raises HardError 506 otherwise. Source: recorded scenarios ``tx/stream-*``.
+        """
+        for consumer in channel.consumers.values():
+            queue = consumer.queue
+            if isinstance(queue, StreamQueue) and queue.name == self.name:
+                return queue
+        raise refusals.stream_not_found(self.name, self.vhost.name)
+
     # -- declaring
 
     @classmethod
