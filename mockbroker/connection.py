@@ -98,10 +98,13 @@ class Connection:
         self.broker.node.later(self._go_on)
 
     def _go_on(self) -> None:
-        while self.held and not self.core.is_blocked:
+        """Do the first thing that was held, and the next one when all that this one caused is done."""
+        if self.held and not self.core.is_blocked:
             call, args = self.held.popleft()
             call(*args)
-        self.broker.node.input_drained()
+            self.broker.node.later(self._go_on)
+        else:
+            self.broker.node.input_drained()
 
     def await_unblocked(self) -> None:
         """Let time pass until the broker reads from this connection again, serving everybody.

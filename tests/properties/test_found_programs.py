@@ -116,6 +116,15 @@ PROGRAMS: dict[str, tuple[str, list[Line]]] = {
             ("commit", 0),
         ],
     ),
+    "publishes that an alarm held back are refused one by one": (
+        NEW,
+        [
+            ("declare", 0, "q-full"),
+            ("raise_alarm",),
+            ("publish_many", 0, "q-full", 6, {"persistent": True}),
+            ("end_alarm",),
+        ],
+    ),
     "who waited takes over from a single active consumer, not who comes": (
         OLD,
         [
