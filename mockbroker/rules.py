@@ -122,7 +122,7 @@ class Rules:
     expiration_is_rewritten: bool
     user_id_is_checked_last: bool
     # transactions
-    lost_queue_fails_commit: bool
+    commit_keeps_queues: bool
     # streams
     consumer_arguments: Mapping[str, tuple[str, ...]]
     stream_filters: bool
@@ -195,7 +195,7 @@ class _RabbitMQ310(Rules):
     quorum_limit_gone_lets_publishers_in = False
     expiration_is_rewritten = False
     user_id_is_checked_last = False
-    lost_queue_fails_commit = False
+    commit_keeps_queues = False
     consumer_arguments = MappingProxyType(
         {
             "classic": ("x-priority", "x-credit", "x-cancel-on-ha-failover"),
@@ -285,7 +285,7 @@ class _RabbitMQ40(Rules):
     quorum_limit_gone_lets_publishers_in = True
     expiration_is_rewritten = True
     user_id_is_checked_last = True
-    lost_queue_fails_commit = True
+    commit_keeps_queues = True
     consumer_arguments = MappingProxyType(
         {
             "classic": ("x-priority", "x-credit"),

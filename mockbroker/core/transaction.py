@@ -66,7 +66,7 @@ class Transaction:
         for message, queues, names, mandatory in self.publishes:
             lost: list[str] = []
             is_excused = False
-            if vhost.node.rules.lost_queue_fails_commit:
+            if vhost.node.rules.commit_keeps_queues:
                 there = []
                 for queue in queues:
                     heir = queue.heir(channel) if queue.is_deleted else queue

@@ -110,7 +110,9 @@ def ttl_arguments(generator: Generator) -> Arguments:
         arguments |= dead_letter_arguments(generator)
     if generator.chance(0.15):
         arguments["x-max-length"] = generator.rng.randint(1, 3)
-    if generator.chance(0.15):
+    if generator.chance(0.25):
+        arguments["x-queue-type"] = "quorum"
+    elif generator.chance(0.15):
         arguments["x-max-priority"] = 5
     return arguments
 
