@@ -114,6 +114,7 @@ class Rules:
     quorum_get_shows_first_delivery: bool
     quorum_consumers_go_by_tag: bool
     quorum_failures_outlive_dead_lettering: bool
+    quorum_hears_its_own_confirms: bool
     quorum_priorities: bool
     quorum_priority_takes_over_single_active: bool
     quorum_limit_gone_lets_publishers_in: bool
@@ -190,6 +191,7 @@ class _RabbitMQ310(Rules):
     quorum_get_shows_first_delivery = True
     quorum_consumers_go_by_tag = True
     quorum_failures_outlive_dead_lettering = False
+    quorum_hears_its_own_confirms = False
     quorum_priorities = False
     quorum_priority_takes_over_single_active = False
     quorum_limit_gone_lets_publishers_in = False
@@ -280,6 +282,7 @@ class _RabbitMQ40(Rules):
     quorum_get_shows_first_delivery = False
     quorum_consumers_go_by_tag = False
     quorum_failures_outlive_dead_lettering = True
+    quorum_hears_its_own_confirms = True
     quorum_priorities = True
     quorum_priority_takes_over_single_active = True
     quorum_limit_gone_lets_publishers_in = True

@@ -25,9 +25,8 @@ from mockbroker.core.settlement import (
     REQUEUE,
     by_queue_and_consumer,
     settle,
-    settle_at_commit,
+    settle_around,
     settle_in,
-    split_at_commit,
 )
 from mockbroker.errors import HardError
 from mockbroker.message import Delivery, GetOk, check_short_string, is_persistent
@@ -578,11 +577,7 @@ class BrokerChannel(Declarations):
             self._publish_all(routed)
             self.restore(done.deliveries)
             raise
-        first, rest = split_at_commit(done.settlements)
-        settle_at_commit(self, first)
-        # What comes back does so before anything is delivered.
-        is_partial = self._publish_all(routed)
-        settle_at_commit(self, rest)
+        is_partial = settle_around(self, done.settlements, lambda: self._publish_all(routed))
         self.node.disk.sync()
         if is_partial:
             raise refusals.partial_commit()

@@ -231,11 +231,11 @@ class Limiter:
         self.served = consumer.queue
         return True
 
-    def release(self, count: int) -> list[Queue]:
-        """Count `count` settled deliveries of those in flight; return the queues that may try again."""
+    def release(self, count: int) -> bool:
+        """Count `count` settled deliveries off; return whether the window, which was full, is open now."""
         was_full = self.in_flight >= self.limit
-        self.in_flight -= count
-        return self.resume() if was_full and self.in_flight < self.limit else []
+        self.in_flight = max(self.in_flight - count, 0)
+        return was_full and self.in_flight < self.limit
 
     def resume(self) -> list[Queue]:
         """Return the suspended queues, which are so no more, in the order in which they may try."""

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.dispatch import Consumer
     from mockbroker.core.queues.base import Queue
@@ -27,8 +29,28 @@ def settle(channel: BrokerChannel, deliveries: list[Delivery], how: str) -> None
     Where a queue refuses, later ones have not heard: their deliveries are still outstanding.
     Source: recorded scenario ``streams/nack-between-queues``.
     """
-    limiter = channel.limiter
-    in_flight = 0 if limiter is None else limiter.in_flight
+    is_opened = _count_off(channel, deliveries)
+    _tell_queues(channel, deliveries, how)
+    if is_opened:
+        _resume_suspended(channel)
+
+
+def _count_off(channel: BrokerChannel, deliveries: list[Delivery]) -> bool:
+    """Take deliveries that are about to be settled off a shared window; return whether that opens it."""
+    if channel.limiter is None:
+        return False
+    return channel.limiter.release(sum(delivery.consumer is not None for delivery in deliveries))
+
+
+def _resume_suspended(channel: BrokerChannel) -> None:
+    """Let the queues that a shared window held back try again."""
+    if channel.limiter is not None:
+        for queue in channel.limiter.resume():
+            queue.resume(channel)
+
+
+def _tell_queues(channel: BrokerChannel, deliveries: list[Delivery], how: str) -> None:
+    """Tell the queues of what is settled, each in turn."""
     parts = by_queue_and_consumer(deliveries)[::-1]
     if how != ACK and len(parts) > 1 and any(part[0].queue.refuses_returns for part in parts):
         channel.end_consumers()  # the connection is about to end: what returns before does not reach it
@@ -41,11 +63,6 @@ def settle(channel: BrokerChannel, deliveries: list[Delivery], how: str) -> None
             channel.restore(part)
     if channel.watch is not None:
         channel.watch.settled()
-    if limiter is not None:
-        released = sum(delivery.consumer is not None for delivery in deliveries)
-        if released:
-            for queue in limiter.release(min(released, in_flight)):
-                queue.resume(channel)
 
 
 def settle_in(channel: BrokerChannel, queue: Queue, deliveries: list[Delivery], how: str) -> None:
@@ -75,7 +92,23 @@ def settle_in(channel: BrokerChannel, queue: Queue, deliveries: list[Delivery], 
         queue.dispatch()
 
 
-def split_at_commit(settlements: list[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
+def settle_around(channel: BrokerChannel, settlements: list[Settlement], publish: Callable[[], bool]) -> bool:
+    """Carry out what a transaction settled, before and after it publishes; return what `publish` does.
+
+    All is counted off a shared window before anything is delivered, and what comes back does so before
+    that. Source: recorded scenarios ``tx/global-qos-at-commit`` and ``tx/order-of-commit``.
+    """
+    is_opened = _count_off(channel, [delivery for _, deliveries in settlements for delivery in deliveries])
+    first, rest = _split_at_commit(settlements)
+    _settle_at_commit(channel, first)
+    if is_opened:
+        _resume_suspended(channel)
+    result = publish()
+    _settle_at_commit(channel, rest)
+    return result
+
+
+def _split_at_commit(settlements: list[Settlement]) -> tuple[list[Settlement], list[Settlement]]:
     """Split what a transaction settled: what queues hear of before its publishes, and what after.
 
     Publishes are sent first, and some settlements overtake them on the way to some queues; none that is sent
@@ -96,7 +129,7 @@ def split_at_commit(settlements: list[Settlement]) -> tuple[list[Settlement], li
     return first, rest
 
 
-def settle_at_commit(channel: BrokerChannel, settlements: list[Settlement]) -> None:
+def _settle_at_commit(channel: BrokerChannel, settlements: list[Settlement]) -> None:
     """Carry out what a transaction settled; where a queue refuses, what comes after it is outstanding
     still."""
     waiting = settlements[::-1]
@@ -104,7 +137,7 @@ def settle_at_commit(channel: BrokerChannel, settlements: list[Settlement]) -> N
         while waiting:
             how, deliveries = waiting.pop()
             if deliveries:
-                settle(channel, deliveries, how)
+                _tell_queues(channel, deliveries, how)
     finally:
         for _, deliveries in waiting:
             channel.restore(deliveries)

@@ -62,17 +62,18 @@ class KeptLetters(Arrivals):
         assert event.reason == letter.reason
         exchange, keys, reached = self._route(queue, letter)
         assert (event.exchange, event.routing_key) == (exchange, keys[0])
-        self.check_targets(event, letter.copy, reached)
+        absent = [name for name in reached if not (letter.is_home and name == queue.name)]
+        self.check_targets(event, letter.copy, absent)
         is_again = letter.looked_at_ns is not None
         self._look_at(queue, letter, event.time_ns)
         letter.tried_ns = event.time_ns
         letter.missing = dict.fromkeys(reached if is_again else [name for name, _ in event.queues])
         for name, position in event.queues:
             target = self.queues[name]
-            copy = self._add(
-                event, target, self.letter_of(event, letter.copy, position, keys), waits_for_answer=True
-            )
-            if target not in self.must_refuse:
+            copy = self._add(event, target, self.letter_of(event, letter.copy, position, keys))
+            if target is queue and self.is_older:
+                letter.is_home = True
+            elif target not in self.must_refuse:
                 del letter.missing[name]
                 needs_disk = copy.persistent and target.durable and target.type == "classic"
                 (letter.unsynced if needs_disk else letter.settled)[name] = None
@@ -81,10 +82,11 @@ class KeptLetters(Arrivals):
     def on_PublishRefused(self, event: events.PublishRefused) -> None:
         super().on_PublishRefused(event)
         if self.sending is not None:
-            _, _, letter = self.sending
+            queue, _, letter = self.sending
             for had in (letter.unsynced, letter.settled):
                 had.pop(event.queue, None)
             letter.missing[event.queue] = None
+            letter.is_home = letter.is_home and event.queue != queue.name
 
     def on_DeadLetterKept(self, event: events.DeadLetterKept) -> None:
         queue = self.queues[event.queue]
@@ -120,3 +122,4 @@ class KeptLetters(Arrivals):
                 for book in (letter.missing, letter.unsynced, letter.settled):
                     book.clear()
                 letter.tried_ns = letter.looked_at_ns = None
+                letter.is_home = False

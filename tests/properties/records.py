@@ -82,6 +82,8 @@ class ModelLetter:
     missing: dict[str, None] = field(default_factory=dict)
     unsynced: dict[str, None] = field(default_factory=dict)
     settled: dict[str, None] = field(default_factory=dict)
+    is_home: bool = False
+    """Whether its own queue has it, which 3.10 does not hear."""
     tried_ns: int | None = None
     looked_at_ns: int | None = None
 

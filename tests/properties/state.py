@@ -137,17 +137,26 @@ class State:
             queue.assert_nothing_overtaken(copy, copy)
         for copies in shares.values():
             queue.assert_in_order(copies, queue.name)
-        lanes = {copy.lane for copy in queue.ready.values()}
-        fresh = [copy.lane for copy, _ in run if copy.lane != RETURNED]
-        if {URGENT, NORMAL} <= lanes:
-            normal = fresh.count(NORMAL)
-            assert len(fresh) // 3 <= normal <= -(-len(fresh) // 3), (
-                f"{queue.name}: {fresh} is not two for one"
-            )
+        self._check_lanes(queue, [copy for copy, _ in run])
         if queue.active is None:
             self._check_shares(
                 queue, {each: len(copies) for each, copies in shares.items() if each is not None}
             )
+
+    def _check_lanes(self, queue: ModelQueue, gone: list[Copy]) -> None:
+        """Of what left a quorum queue while urgent messages stayed, at most every third was normal, and older
+        than those; where a normal one stayed, about every third of what is younger had to be one.
+        """
+        urgent = [copy.turn for copy in queue.ready.values() if copy.lane == URGENT]
+        normal = [copy.turn for copy in queue.ready.values() if copy.lane == NORMAL]
+        taken = [copy for copy in gone if copy.lane == NORMAL]
+        fresh = [copy for copy in gone if copy.lane != RETURNED]
+        if urgent:
+            assert all(copy.turn < min(urgent) for copy in taken), f"{queue.name}: {taken} are too young"
+            assert len(taken) <= -(-len(fresh) // 3), f"{queue.name}: {fresh} is not two for one"
+        if normal:
+            younger = [copy for copy in fresh if copy.lane == URGENT and copy.turn > min(normal)]
+            assert len(taken) >= (len(younger) - 1) // 2, f"{queue.name}: {fresh} lets normal ones wait"
 
     def _check_shares(self, queue: ModelQueue, counts: dict[ModelConsumer, int]) -> None:
         for consumer, count in counts.items():

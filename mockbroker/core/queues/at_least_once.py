@@ -59,7 +59,17 @@ class _Letter:
     never.
     """
 
-    __slots__ = ("dead", "message", "missing", "position", "reason", "settled", "tried_ns", "unsynced")
+    __slots__ = (
+        "dead",
+        "is_home",
+        "message",
+        "missing",
+        "position",
+        "reason",
+        "settled",
+        "tried_ns",
+        "unsynced",
+    )
 
     def __init__(self, dead: Message, reason: str, position: int) -> None:
         self.dead = dead
@@ -74,6 +84,8 @@ class _Letter:
         self.unsynced: dict[str, None] = {}
         self.settled: dict[str, None] = {}
         self.tried_ns: int | None = None
+        self.is_home = False
+        """Whether its own queue has it and is not heard."""
 
     @property
     def is_done(self) -> bool:
@@ -101,7 +113,9 @@ class DeadLetterWorker:
     """Carries the dead letters of one quorum queue to where they belong.
 
     To other queues it is a publisher that waits for confirms, so they may refuse what it sends. `on_done` is
-    called when the queue has one letter less to keep.
+    called when the queue has one letter less to keep. RabbitMQ differs: 3.10 does not hear its own queue's
+    confirms, so what is dead-lettered there is kept, and not sent there again. Source: recorded scenarios
+    ``quorum/at-least-once-to-itself*``.
 
     Invariant: letters wait only while `WINDOW` are under way; the timer is armed while any is, unless the
     node is down.
@@ -164,6 +178,7 @@ class DeadLetterWorker:
     def _send(self, number: int, letter: _Letter, targets: Sequence[Queue], missing: Iterable[Queue]) -> None:
         """Send a letter to `targets`; it is done once all of `missing` have it, and they are among these."""
         node, message = self._queue.node, letter.message
+        hears_itself = node.rules.quorum_hears_its_own_confirms
         if targets:
             letter.tried_ns = node.clock.now_ns
             letter.missing = {queue.name: None for queue in missing}
@@ -173,6 +188,8 @@ class DeadLetterWorker:
             if not target.publish(message, self):
                 if node.trace is not None:
                     node.trace.refused(target, message)
+            elif target is self._queue and not hears_itself:
+                letter.is_home = True
             elif target.awaits_sync and is_persistent(message):
                 letter.unsynced[target.name] = None
             else:
@@ -255,7 +272,8 @@ class DeadLetterWorker:
             self._let_go(number)
             return
         missing = [queue for queue in queues if queue.name not in letter.settled]
-        targets = without_circles(letter.message, missing, letter.reason)
+        absent = [queue for queue in missing if not (letter.is_home and queue is self._queue)]
+        targets = without_circles(letter.message, absent, letter.reason)
         self._send(number, letter, targets, missing)
 
     # -- the end, and a new beginning

@@ -110,9 +110,9 @@ class QuorumQueue(Queue):
         self._dying: list[tuple[Message, str, int]] = []
         """What the present step has given up, with the reason: it may get lost, and is buried at the end."""
         self._publishers: dict[Publisher, bool] = {}
+        """Who has published -> whether they are refused now."""
         self._word: bool | None = None
         """What the publishers are about to hear: whether they are refused."""
-        """Who has published -> whether they are refused now."""
         self._was_low = False
         """Whether the queue was low at the end of the last step, with the settings of then; kept up to date
         while too much is refused."""
@@ -481,7 +481,7 @@ class QuorumQueue(Queue):
         else:
             for held in back:
                 position, message, returns = held.entry
-                self._order.put((position, message, returns + 1))
+                self._order.put_again((position, message, returns + 1), self._position)
                 self._expiring = self._expiring or message[4] is not None
                 self._step()
             return

@@ -1,9 +1,9 @@
-"""The order of a quorum queue: what came back, then two urgent messages for each normal one.
+"""The order of a quorum queue: what came back, then two urgent messages for each normal one that is older.
 
 Owns: the ready messages of a quorum queue, in order, and the bytes of their bodies.
 Refuses to know: why a message came back, and which messages are urgent; the queue says so.
 Source: RabbitMQ documentation, "Quorum Queues: Message priorities"; recorded scenarios
-``quorum/priority-two-levels`` and ``quorum/requeue-order-reverse``.
+``quorum/priorities-*``, ``quorum/priority-two-levels`` and ``quorum/requeue-order-reverse``.
 
 Read next: ``core/queues/quorum.py``.
 """
@@ -29,15 +29,18 @@ class QuorumOrder:
     """The ready messages of a quorum queue.
 
     What came back is served first, in the order in which it came back. `_turn` counts what was taken from the
-    two lanes, whichever it was: the last turn of a round belongs to the normal lane.
+    two lanes, whichever it was: the last turn of a round belongs to the normal lane, but only to what is
+    older than the next urgent message. `_late` has what went to the tail again: position -> the position that
+    came next then, which is its age.
     """
 
-    __slots__ = ("_normal", "_returned", "_turn", "_urgent", "body_bytes")
+    __slots__ = ("_late", "_normal", "_returned", "_turn", "_urgent", "body_bytes")
 
     def __init__(self) -> None:
         self._urgent: deque[Entry] = deque()
         self._normal: deque[Entry] = deque()
         self._returned: deque[Entry] = deque()
+        self._late: dict[int, int] = {}
         self._turn = 0
         self.body_bytes = 0
 
@@ -54,6 +57,11 @@ class QuorumOrder:
         (self._urgent if urgent else self._normal).append(entry)
         self.body_bytes += len(entry[1][2])
 
+    def put_again(self, entry: Entry, next_position: int) -> None:
+        """Append a message that came back to the normal lane; `next_position` is what a new one would get."""
+        self._late[entry[0]] = next_position
+        self.put(entry)
+
     def put_back(self, entry: Entry) -> None:
         """Append a message to those that came back."""
         self._returned.append(entry)
@@ -64,25 +72,33 @@ class QuorumOrder:
         if self._returned:
             entry = self._returned.popleft()
         else:
-            entry = self._lane(self._turn, len(self._urgent), len(self._normal)).popleft()
+            entry = self._next_lane().popleft()
             self._turn = (self._turn + 1) % _ROUND
+            if self._late:
+                self._late.pop(entry[0], None)
         self.body_bytes -= len(entry[1][2])
         return entry
 
-    def _lane(self, turn: int, urgent: int, normal: int) -> deque[Entry]:
-        """Return the lane that is served at this turn of the round, given how many wait in each."""
-        return self._urgent if urgent and (turn < _URGENT_FOR_ONE_NORMAL or not normal) else self._normal
+    def _next_lane(self) -> deque[Entry]:
+        """Return the lane that is served next; it is empty only when both are."""
+        urgent = self._urgent[0] if self._urgent else None
+        normal = self._normal[0] if self._normal else None
+        return self._urgent if self._is_urgent_next(self._turn, urgent, normal) else self._normal
+
+    def _is_urgent_next(self, turn: int, urgent: Entry | None, normal: Entry | None) -> bool:
+        """Whether the urgent lane is served at this turn of the round, given the heads of both."""
+        if urgent is None or normal is None:
+            return urgent is not None
+        return turn < _URGENT_FOR_ONE_NORMAL or urgent[0] < self._late.get(normal[0], normal[0])
 
     def head(self) -> Message | None:
         """Return the head without taking it, None when there is none."""
-        if self._returned:
-            return self._returned[0][1]
-        lane = self._lane(self._turn, len(self._urgent), len(self._normal))
+        lane = self._returned or self._next_lane()
         return lane[0][1] if lane else None
 
     def clear(self) -> None:
         """Forget all; the next round begins."""
-        for entries in (self._returned, self._urgent, self._normal):
+        for entries in (self._returned, self._urgent, self._normal, self._late):
             entries.clear()
         self._turn = 0
         self.body_bytes = 0
@@ -90,15 +106,17 @@ class QuorumOrder:
     def __iter__(self) -> Iterator[Entry]:
         """The messages in the order in which they would be taken now."""
         yield from self._returned
-        urgent, normal, turn = iter(self._urgent), iter(self._normal), self._turn
-        urgent_left, normal_left = len(self._urgent), len(self._normal)
-        while urgent_left or normal_left:
-            if self._lane(turn, urgent_left, normal_left) is self._urgent:
-                urgent_left -= 1
-                yield next(urgent)
+        urgents, normals, turn = iter(self._urgent), iter(self._normal), self._turn
+        urgent, normal = next(urgents, None), next(normals, None)
+        while urgent is not None or normal is not None:
+            if self._is_urgent_next(turn, urgent, normal):
+                assert urgent is not None
+                yield urgent
+                urgent = next(urgents, None)
             else:
-                normal_left -= 1
-                yield next(normal)
+                assert normal is not None
+                yield normal
+                normal = next(normals, None)
             turn = (turn + 1) % _ROUND
 
     def check(self) -> None:
@@ -107,3 +125,4 @@ class QuorumOrder:
         assert self.body_bytes == total, f"{self.body_bytes} bytes are counted and {total} are there"
         positions = [position for position, _, _ in self]
         assert len(positions) == len(set(positions)) == len(self), "a message is there twice"
+        assert self._late.keys() <= set(positions), f"{self._late} are aged and not there"
