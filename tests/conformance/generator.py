@@ -353,7 +353,7 @@ class Generator:
             properties["delivery_mode"] = 2
         elif self.chance(0.4):
             properties["delivery_mode"] = self.rng.choice([1, 2, 2])
-        if self.chance(0.6 if self.family is FAMILIES["priority"] else 0.15):
+        if self.chance(0.6 if self.family in (FAMILIES["priority"], FAMILIES["quorum"]) else 0.15):
             properties["priority"] = self.rng.randint(0, 7)
         if self.chance(0.2):
             properties["headers"] = {

@@ -79,12 +79,24 @@ class Departures(State):
             queue.start_counting_anew()
 
     def _check_window(self, queue: ModelQueue, channel: ChannelName, event: events.Delivered) -> None:
-        """A window that consumers of a channel share is kept by classic queues; the others do not know it."""
+        """A window that consumers of a channel share is kept by classic queues; the others do not know it.
+
+        What an operation settles counts no more when the first of its queues delivers.
+        """
         limit = self.windows.get(channel)
         if limit is not None and queue.type != "classic":
             self.leaking[channel] = None
         if limit is not None and channel not in self.leaking:
-            in_flight = [each for (where, _), each in self.held.items() if where == channel and each.consumer]
+            settled = [
+                ((each.connection, each.channel), each.delivery_tag)
+                for each in self.ahead
+                if isinstance(each, events.Acknowledged | events.Rejected | events.Requeued)
+            ]
+            in_flight = [
+                tag
+                for tag, each in self.held.items()
+                if tag[0] == channel and each.consumer and tag not in settled
+            ]
             assert len(in_flight) <= limit, f"{event} is beyond the channel's window of {limit}"
 
     def _read(self, stream: ModelQueue, consumer: ModelConsumer, event: events.Delivered) -> Copy:
@@ -154,8 +166,14 @@ class Departures(State):
         self.come_back(queue, holding.copy, turn, (tag, event.delivery_tag), lost=is_lost)
 
     def _is_closing(self, channel: ChannelName) -> bool:
-        """Whether its end is what returns the channel's messages now: no error comes between."""
+        """Whether its end is what returns the channel's messages now.
+
+        No error comes between; and the channel's consumers have gone before, who get nothing more.
+        """
         for event in self.ahead:
+            is_of_consumer = isinstance(event, events.Delivered | events.ConsumerCancelled)
+            if is_of_consumer and (event.connection, event.channel) == channel:
+                return False
             if isinstance(event, events.ChannelClosed) and (event.connection, event.channel) == channel:
                 return True
             is_error = isinstance(event, events.ErrorSent) and event.connection == channel[0]

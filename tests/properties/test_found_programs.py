@@ -116,6 +116,30 @@ PROGRAMS: dict[str, tuple[str, list[Line]]] = {
             ("commit", 0),
         ],
     ),
+    "a shared window counts off all that is returned before the first queue delivers": (
+        NEW,
+        [
+            ("publish_many", 0, "plain", 2, {"persistent": True}),
+            ("consume", 0, "plain", False, 2, False, 0),
+            ("publish_many", 0, "durable", 2, {"persistent": True}),
+            ("consume", 0, "durable", False, 2, False, 0),
+            ("limit_channel", 0, 1),
+            ("recover", 0),
+        ],
+    ),
+    "what a client returned during an alarm is not lost with its channel": (
+        OLD,
+        [
+            ("publish_many", 0, "q-full", 3, {"persistent": True}),
+            ("consume", 0, "q-full", False, 1, False, 0),
+            ("serve",),
+            ("raise_alarm",),
+            ("publish_many", 0, "q-full", 1, {"persistent": True}),
+            ("settle", 0, 0, "requeue", False),
+            ("drop", 0),
+            ("end_alarm",),
+        ],
+    ),
     "publishes that an alarm held back are refused one by one": (
         NEW,
         [
