@@ -284,9 +284,13 @@ class QuorumQueue(Queue):
         self._word = refused
 
     def _tell_publishers(self) -> None:
-        if self._word is not None:
-            self._publishers = dict.fromkeys(self._publishers, self._word)
-            self._word = None
+        if self._word is None:
+            return
+        deaf = None if self.node.rules.quorum_hears_its_own_confirms else self._letters
+        self._publishers = {
+            each: told if each is deaf else self._word for each, told in self._publishers.items()
+        }
+        self._word = None
 
     def _is_urgent(self, message: Message) -> bool:
         properties = message[3]
