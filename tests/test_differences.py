@@ -478,6 +478,34 @@ def test_a_name_may_change_its_type(kind: str) -> None:
     assert channel.is_open
 
 
+def test_the_next_single_active_consumer_gets_what_is_ready() -> None:
+    channel = Broker(rules="rabbitmq-3.10").connect().channel()
+    channel.queue_declare("q", arguments={"x-single-active-consumer": True})
+    channel.basic_qos(prefetch_count=1)
+    got: list[bytes] = []
+    for tag in ("first", "next"):
+        channel.basic_consume("q", lambda *delivery: got.append(delivery[3]), consumer_tag=tag)
+    channel.basic_publish("", "q", b"one")
+    channel.basic_publish("", "q", b"two")
+    channel.connection.broker.run()
+    channel.basic_cancel("first")
+    channel.connection.broker.run()
+    assert got == [b"one", b"two"]
+
+
+def test_what_was_held_at_a_power_cut_comes_back_once(broker: Broker) -> None:
+    connection = broker.connect()
+    for number in range(3):
+        channel = connection.channel()
+        channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.basic_consume("q", ignore)
+        if not number:
+            channel.basic_publish("", "q", b"m")
+    broker.crash()
+    _, properties, _ = broker.connect().channel().basic_get("q")
+    assert properties.headers == {"x-delivery-count": 1}
+
+
 @pytest.mark.parametrize(
     "settle",
     ["basic_ack", "basic_nack", "basic_reject", "basic_recover"],

@@ -153,6 +153,15 @@ class Generator:
             for channel in self._channels.values()
         )
 
+    def consumers_of(self, queue: str) -> list[str]:
+        """The channels that consume from a queue, once for each consumer."""
+        return [
+            at
+            for at, channel in self._channels.items()
+            for name in channel.consumers.values()
+            if name == queue
+        ]
+
     def _at(self, op: str, at: str | None = None, **fields: Any) -> Step:
         return {"op": op, "at": at or self.pick(self._channels), **fields}
 
@@ -398,7 +407,13 @@ class Generator:
         at = self.pick(at for at, channel in self._channels.items() if channel.consumers)
         if at is None:
             return None
-        return self._at("basic.cancel", at, consumer_tag=self.pick(self._channels[at].consumers))
+        tag = self.pick(self._channels[at].consumers)
+        assert tag is not None
+        queue = self._channels[at].consumers[tag]
+        is_single = "x-single-active-consumer" in self.queues.get(queue, {}).get("arguments", {})
+        if is_single and len(self.consumers_of(queue)) > 1:
+            return None  # it may break a queue of 3.10.8: see docs/differences.md
+        return self._at("basic.cancel", at, consumer_tag=tag)
 
     def _get(self) -> Step:
         step = self._at("basic.get", queue=self.pick(self.queues))

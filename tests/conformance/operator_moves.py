@@ -143,7 +143,8 @@ def restart(generator: Generator) -> Step | None:
     if generator.restarts == MOST_RESTARTS:
         return None
     generator.must_follow.append({"op": "wait", "seconds": UP_AGAIN_S})
-    if generator.chance(0.5):
+    is_shared = any(len(set(generator.consumers_of(queue))) > 1 for queue in generator.queues)
+    if is_shared or generator.chance(0.5):  # what a kill does to shared quorum queues: docs/differences.md
         return {"op": "restart"}
     generator.must_follow.insert(0, {"op": "kill"})
     return {"op": "wait", "seconds": DISK_S}
