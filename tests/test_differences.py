@@ -493,6 +493,22 @@ def test_the_next_single_active_consumer_gets_what_is_ready() -> None:
     assert got == [b"one", b"two"]
 
 
+def test_letters_are_tried_again_at_the_same_times_with_a_negative_delivery_limit(
+    broker: Broker, channel: Channel
+) -> None:
+    arguments = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "late", "x-delivery-limit": -1}
+    arguments |= {"x-dead-letter-strategy": "at-least-once", "x-overflow": "reject-publish"}
+    channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum", **arguments})
+    channel.basic_publish("", "q", b"m")
+    channel.basic_get("q")
+    channel.basic_reject(1, requeue=False)
+    channel.queue_declare("late")
+    broker.clock.advance(179)
+    assert counts(broker, "late") == (0, 0)
+    broker.clock.advance(1)
+    assert counts(broker, "late") == (1, 0)
+
+
 def test_what_was_held_at_a_power_cut_comes_back_once(broker: Broker) -> None:
     connection = broker.connect()
     for number in range(3):

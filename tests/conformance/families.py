@@ -123,7 +123,7 @@ def quorum_arguments(generator: Generator) -> Arguments:
         return plain_arguments(generator)
     arguments: Arguments = {"x-queue-type": "quorum"}
     if generator.chance(0.4):
-        arguments["x-delivery-limit"] = generator.rng.randint(-1, 3)
+        arguments["x-delivery-limit"] = generator.rng.randint(least_delivery_limit(generator), 3)
     if generator.chance(0.3):
         arguments["x-max-length"] = generator.rng.randint(1, 4)
         if generator.chance(0.5):
@@ -133,6 +133,16 @@ def quorum_arguments(generator: Generator) -> Arguments:
     if generator.chance(0.15):
         arguments["x-single-active-consumer"] = True
     return arguments
+
+
+def keeps_letters(generator: Generator) -> bool:
+    """Whether the conversation is about dead letters that are kept."""
+    return generator.family is FAMILIES["letters"]
+
+
+def least_delivery_limit(generator: Generator) -> int:
+    """Return the least delivery limit: with kept letters none is negative (see docs/differences.md)."""
+    return 0 if keeps_letters(generator) else -1
 
 
 def letter_arguments(generator: Generator) -> Arguments:
@@ -192,7 +202,7 @@ def policy_definition(generator: Generator) -> Arguments:
         definition["overflow"] = generator.rng.choice(["drop-head", "reject-publish", "reject-publish-dlx"])
     if generator.chance(0.4):
         definition |= {key[len("x-") :]: value for key, value in dead_letter_arguments(generator).items()}
-        if generator.chance(0.3):
+        if keeps_letters(generator) and generator.chance(0.5):
             definition["dead-letter-strategy"] = generator.rng.choice(["at-least-once", "at-most-once"])
     return definition or {"max-length": 2}
 
@@ -207,7 +217,7 @@ def limits_definition(generator: Generator) -> Arguments:
     if generator.chance(0.2):
         definition["message-ttl"] = generator.rng.choice([0, 60_000])
     if generator.chance(0.2):
-        definition["delivery-limit"] = generator.rng.randint(-1, 3)
+        definition["delivery-limit"] = generator.rng.randint(least_delivery_limit(generator), 3)
     if generator.chance(0.05):
         definition["expires"] = 60_000
     return definition
