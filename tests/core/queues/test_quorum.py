@@ -266,6 +266,16 @@ def test_expired_message_goes_when_it_is_at_the_head(rules: str) -> None:
     assert bench.ready() == 0
 
 
+def test_a_single_active_consumer_stays_beside_one_of_its_priority(rules: str) -> None:
+    bench = Bench(rules, **{"x-single-active-consumer": True})
+    for tag in ("first", "second"):
+        bench.consume(tag)
+    for tag, body in enumerate("abc", 1):
+        bench.publish(body)
+        assert bench.served() == [("first", body, 0)]
+        bench.channel.basic_ack(tag)
+
+
 def test_single_active_consumer_of_higher_priority_takes_over_on_4_0(rules: str) -> None:
     bench = Bench(rules, **{"x-single-active-consumer": True})
     bench.consume("low")
