@@ -215,6 +215,16 @@ def test_nothing_is_tried_or_given_up_while_the_exchange_is_not_there(
     assert (held_in(channel, "a"), held_in(channel, "late")) == ([b"m"], [b"m"])
 
 
+def test_a_letter_whose_history_nobody_can_read_goes_nowhere() -> None:
+    broker = Broker(rules="rabbitmq-3.10")
+    channel = broker.connect().channel()
+    channel.queue_declare("dead")
+    declare(channel)
+    kill(channel, b"odd", properties=BasicProperties(headers={"x-death": ["no table"]}))
+    kill(channel, b"fine")
+    assert (held_in(channel), len(worker(broker))) == ([b"fine"], 0)
+
+
 def test_a_letter_for_the_disk_is_done_once_it_is_there(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("dead", durable=True)
     declare(channel)
