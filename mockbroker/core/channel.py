@@ -577,7 +577,7 @@ class BrokerChannel(Declarations):
             self._publish_all(routed)
             self.restore(done.deliveries)
             raise
-        is_partial = settle_around(self, done.settlements, lambda: self._publish_all(routed))
+        is_partial = settle_around(self, done, lambda: self._publish_all(routed))
         self.node.disk.sync()
         if is_partial:
             raise refusals.partial_commit()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mockbroker.core.channel import BrokerChannel
     from mockbroker.core.dispatch import Consumer
     from mockbroker.core.queues.base import Queue
-    from mockbroker.core.transaction import Settlement
+    from mockbroker.core.transaction import Settlement, Transaction
     from mockbroker.message import Delivery
 
 ACK, REQUEUE, DISCARD = "ack", "requeue", "discard"
@@ -92,14 +92,14 @@ def settle_in(channel: BrokerChannel, queue: Queue, deliveries: list[Delivery], 
         queue.dispatch()
 
 
-def settle_around(channel: BrokerChannel, settlements: list[Settlement], publish: Callable[[], bool]) -> bool:
+def settle_around(channel: BrokerChannel, transaction: Transaction, publish: Callable[[], bool]) -> bool:
     """Carry out what a transaction settled, before and after it publishes; return what `publish` does.
 
     All is counted off a shared window before anything is delivered, and what comes back does so before
     that. Source: recorded scenarios ``tx/global-qos-at-commit`` and ``tx/order-of-commit``.
     """
-    is_opened = _count_off(channel, [delivery for _, deliveries in settlements for delivery in deliveries])
-    first, rest = _split_at_commit(settlements)
+    is_opened = _count_off(channel, transaction.deliveries)
+    first, rest = _split_at_commit(transaction.settlements)
     _settle_at_commit(channel, first)
     if is_opened:
         _resume_suspended(channel)

@@ -185,13 +185,16 @@ def stream_arguments(generator: Generator) -> Arguments:
 
 def restart_arguments(generator: Generator) -> Arguments:
     """Every type of queue, with limits and dead-lettering; no time to live, as a restart takes time."""
-    kind = generator.rng.choices([plain_arguments, quorum_arguments, stream_arguments], [6, 3, 1])[0]
-    return kind(generator)
+    return _of_some_type(generator, [6, 3, 1])
 
 
 def mixed_arguments(generator: Generator) -> Arguments:
-    """Queues of every type: a policy may mean something else for each."""
-    kind = generator.rng.choices([plain_arguments, quorum_arguments, stream_arguments], [5, 4, 1])[0]
+    """Every type of queue: a policy or a commit may mean something else for each."""
+    return _of_some_type(generator, [5, 4, 1])
+
+
+def _of_some_type(generator: Generator, weights: list[int]) -> Arguments:
+    kind = generator.rng.choices([plain_arguments, quorum_arguments, stream_arguments], weights)[0]
     return kind(generator)
 
 

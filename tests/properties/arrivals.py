@@ -17,15 +17,13 @@ class Arrivals(State):
         event: events.Published | events.DeadLettered,
         queue: ModelQueue,
         copy: Copy,
-        *,
-        waits_for_answer: bool = False,
     ) -> Copy:
         self.close_run(queue)
         if queue.type == "classic" and queue.refuses_publishes:
             is_too_much = queue.is_above_limit(extra=1, extra_bytes=len(copy.body))
         else:
             is_too_much = (
-                waits_for_answer
+                isinstance(event, events.Published)
                 and self.facts.committing is None  # there nobody hears before all is published
                 and queue.type == "quorum"
                 and queue.refuses_publishes
@@ -80,7 +78,7 @@ class Arrivals(State):
                 expires_ns=None if ttl_ms is None else event.time_ns + int(ttl_ms) * MS,
             )
             queue = self.queues[name]
-            publish.copies.append((queue, self._add(event, queue, copy, waits_for_answer=True)))
+            publish.copies.append((queue, self._add(event, queue, copy)))
         if asked.mandatory and not event.queues:
             self.must_return = event.body
 

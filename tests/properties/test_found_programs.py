@@ -14,21 +14,6 @@ Line = tuple[Any, ...]
 OLD, NEW = "rabbitmq-3.10", "rabbitmq-4.0"
 
 
-def message(**properties: Any) -> dict[str, Any]:
-    """The named arguments of a publish to the default exchange."""
-    return {
-        "exchange": "",
-        "label": None,
-        "mandatory": False,
-        "persistent": True,
-        "priority": None,
-        "ttl_ms": None,
-        "copies": None,
-        "blind": None,
-        **properties,
-    }
-
-
 PROGRAMS: dict[str, tuple[str, list[Line]]] = {
     "a window of automatic acknowledgements lets others be served": (
         NEW,
@@ -78,7 +63,7 @@ PROGRAMS: dict[str, tuple[str, list[Line]]] = {
             ("set_policy", "buried", {"operator": False}),
             ("consume", 0, "log", False, 3, False, 0, "first"),
             ("bind", 0, "log", "graveyard", 5),
-            ("publish", 0, message(name="dead", ttl_ms=100, blind=["log"])),
+            ("publish", 0, "", "dead", True, {"ttl_ms": 100, "blind": ["log"]}),
             ("advance", 500),
         ],
     ),
