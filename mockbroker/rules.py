@@ -111,6 +111,7 @@ class Rules:
     # quorum queues
     quorum_default_delivery_limit: int | None
     quorum_negative_delivery_limit_is_none: bool
+    quorum_delivery_limit_widens_window: bool
     quorum_get_shows_first_delivery: bool
     quorum_consumers_go_by_tag: bool
     quorum_failures_outlive_dead_lettering: bool
@@ -188,6 +189,7 @@ class _RabbitMQ310(Rules):
     requesters_get_dead_letters = True
     quorum_default_delivery_limit = None
     quorum_negative_delivery_limit_is_none = False
+    quorum_delivery_limit_widens_window = True
     quorum_get_shows_first_delivery = True
     quorum_consumers_go_by_tag = True
     quorum_failures_outlive_dead_lettering = False
@@ -279,6 +281,7 @@ class _RabbitMQ40(Rules):
     requesters_get_dead_letters = False
     quorum_default_delivery_limit = 20
     quorum_negative_delivery_limit_is_none = True
+    quorum_delivery_limit_widens_window = False
     quorum_get_shows_first_delivery = False
     quorum_consumers_go_by_tag = False
     quorum_failures_outlive_dead_lettering = True

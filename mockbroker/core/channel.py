@@ -241,8 +241,6 @@ class BrokerChannel(Declarations):
             for queue in queues:
                 if not queue.publish(message, self):
                     refused = (*refused, queue)
-                    if trace is not None:
-                        trace.refused(queue, message)
         else:
             routed = False
             if mandatory:
@@ -577,9 +575,12 @@ class BrokerChannel(Declarations):
             self._publish_all(routed)
             self.restore(done.deliveries)
             raise
-        is_partial = settle_around(self, done, lambda: self._publish_all(routed))
+        heard = done.heard_before_settlements(self, routed)
+        is_partial = self._publish_all(routed[:heard])
+        is_partial |= settle_around(self, done, lambda: self._publish_all(routed[heard:]))
         self.node.disk.sync()
         if is_partial:
+            self.vhost.let_letters_arrive()  # what a queue refuses it dead-letters first
             raise refusals.partial_commit()
         return replies.TX_COMMIT_OK
 
@@ -682,11 +683,9 @@ class BrokerChannel(Declarations):
             assert consumer.tag == tag, f"{consumer!r} is filed under {tag!r}"
             assert consumer in consumer.queue.ring.all, f"{consumer!r} is unknown to its queue"
             if consumer.is_limited:
-                used = held.get(consumer, 0)
-                assert used <= consumer.prefetch_count, f"{consumer!r} holds {used}"
-                assert consumer.credit == consumer.prefetch_count - used, (
-                    f"{consumer!r} has credit {consumer.credit}"
-                )
+                used, width = held.get(consumer, 0), consumer.queue.ring.width(consumer)
+                assert used <= width, f"{consumer!r} holds {used}"
+                assert consumer.credit == width - used, f"{consumer!r} has credit {consumer.credit}"
         assert self._plain == (not self.confirming and self.transaction is None and self.node.trace is None)
 
     def __repr__(self) -> str:

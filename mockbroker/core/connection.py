@@ -125,7 +125,7 @@ class BrokerConnection:
         if channel.is_open:
             for other in self.channels.values():
                 for consumer in other.consumers.values():
-                    if consumer.queue.returns_late:
+                    if consumer.queue.acts_late:
                         consumer.lose_link()
             channel.close()
             self.node.drain()

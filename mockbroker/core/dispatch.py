@@ -173,6 +173,10 @@ class Ring:
         else:
             _insert_by_priority(self.ready, consumer)
 
+    def width(self, consumer: Consumer) -> int:
+        """How many messages a consumer with a window may hold."""
+        return consumer.prefetch_count
+
     def check(self, queue: Queue) -> None:
         """Assert the ring's invariants."""
         ready, waiting = list(self.ready), self.waiting

@@ -77,8 +77,24 @@ class Transaction:
                     else:
                         is_excused = True
             else:  # 3.10 keeps the names, and looks the queues up now
-                there = [vhost.queues[name] for name in sorted(set(names)) if name in vhost.queues]
-            yield Route(_as_of_now(vhost.node, message), tuple(there), lost, is_excused, mandatory)
+                there = [vhost.queues[name] for name in dict.fromkeys(names) if name in vhost.queues]
+            ordered = vhost.in_publishing_order(there)
+            yield Route(_as_of_now(vhost.node, message), ordered, lost, is_excused, mandatory)
+
+    @staticmethod
+    def heard_before_settlements(channel: BrokerChannel, routes: list[Route]) -> int:
+        """How many of a commit's publishes reach their queues before any settlement can overtake them: those
+        that were sent before the channel had to wait for a queue. Source: recorded scenarios
+        ``tx/quorum-first-publish-*``.
+        """
+        known: dict[Queue, None] = {}
+        heard = 0
+        for index, route in enumerate(routes):
+            for queue in route.queues:
+                if queue not in known and queue.keeps_waiting(channel):
+                    heard = index
+                known[queue] = None
+        return heard
 
     @property
     def deliveries(self) -> list[Delivery]:

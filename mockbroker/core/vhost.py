@@ -15,13 +15,14 @@ from mockbroker.core import refusals
 from mockbroker.core.exchanges.base import Binding, Exchange
 from mockbroker.core.exchanges.direct import DefaultExchange
 from mockbroker.core.exchanges.types import exchange_class
+from mockbroker.core.queues.dead_letter import let_letters_overtake
 from mockbroker.core.queues.settings import Settings
 from mockbroker.erlang_text import atom
 from mockbroker.errors import AMQPError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from mockbroker.core.connection import BrokerConnection
@@ -402,7 +403,8 @@ class VHost:
     def find_route(
         self, exchange: Exchange, routing_keys: Sequence[str], message: Message | None
     ) -> tuple[Queue, ...]:
-        """Return the queues for a message, each once, by name. `message` may be None where the keys decide.
+        """Return the queues for a message, each once, in the order in which they get it. `message` may be
+        None where the keys decide.
 
         Raises HardError 541 for what an exchange of a plugin's type cannot read.
 
@@ -424,7 +426,15 @@ class VHost:
                         work.append(destination)
                 else:
                     queues[destination.name] = destination
-        return tuple([queues[name] for name in sorted(queues)])
+        return self.in_publishing_order(queues.values())
+
+    @staticmethod
+    def in_publishing_order(queues: Iterable[Queue]) -> tuple[Queue, ...]:
+        """Return queues in the order in which they get a message: type by type, each by name.
+
+        Source: recorded scenarios ``quorum/first-publish-*``.
+        """
+        return tuple(sorted(queues, key=lambda queue: (queue.type, queue.name)))
 
     def find_route_unasked(
         self, exchange: Exchange, routing_keys: Sequence[str], message: Message
@@ -436,6 +446,10 @@ class VHost:
             return self.find_route(exchange, routing_keys, message)
         except AMQPError:
             return ()
+
+    def let_letters_arrive(self) -> None:
+        """Publish the dead letters that are under way, those of queues that act late excepted."""
+        let_letters_overtake(self.node)
 
     # -- policies
 

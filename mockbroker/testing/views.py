@@ -199,8 +199,6 @@ class QueueView:
         if node.trace is not None:
             node.trace.published(_BackDoor(self._vhost), message, (queue,))  # type: ignore[arg-type]  # has what a trace reads
         accepted = queue.publish(message)
-        if not accepted and node.trace is not None:
-            node.trace.refused(queue, message)
         node.drain()
         if not accepted:
             raise ValueError(f"queue {self.name!r} is full and refuses {content!r}")
@@ -275,8 +273,8 @@ def _why_not(consumer: Consumer) -> str:
     """Say why a consumer is given nothing more."""
     limiter = consumer.channel.limiter
     if consumer.is_limited and not consumer.credit:
-        held = _held_by(consumer)
-        return f"{consumer.tag!r} holds {held} unacknowledged of the {consumer.prefetch_count} it may"
+        held, width = _held_by(consumer), consumer.queue.ring.width(consumer)
+        return f"{consumer.tag!r} holds {held} unacknowledged of the {width} it may"
     if limiter is not None and (consumer.queue in limiter.suspended or _credit(consumer) == 0):
         return (
             f"{consumer.tag!r} is on a channel that holds {limiter.in_flight} unacknowledged of the "

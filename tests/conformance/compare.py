@@ -40,6 +40,10 @@ SAME_KIND_SHOWN = 1
 """How many findings of one kind are shrunk (that takes a while) and saved; further ones are only counted."""
 
 
+TIMES_ASKED = 4
+"""How often a server has to give the same answers: of two, races give the same one often enough."""
+
+
 class Outcome(NamedTuple):
     """What became of one conversation: ``equal``, ``unstable`` or ``finding``, and the difference."""
 
@@ -100,12 +104,13 @@ class Comparison:
         return difference(scenario["steps"], live, own), live
 
     def judge(self, scenario: Scenario) -> Outcome:
-        """Compare; a finding is one that the server repeats."""
+        """Compare; a finding is one where the server gives the same answers each time."""
         text, live = self.difference(scenario)
         if text is None:
             return Outcome("equal", scenario)
-        if live and difference(scenario["steps"], live, run_scenario(scenario, self._target)):
-            return Outcome("unstable", scenario, text)
+        for _ in range(TIMES_ASKED - 1 if live else 0):
+            if difference(scenario["steps"], live, run_scenario(scenario, self._target)):
+                return Outcome("unstable", scenario, text)
         return Outcome("finding", scenario, text)
 
     def shrunk(self, finding: Outcome) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from mockbroker import events
 from mockbroker.clock import MS
 
-from .records import URGENT, Copy, ModelQueue
+from .records import URGENT, Copy, ModelQueue, Publisher
 from .state import Publish, State
 
 
@@ -19,6 +19,7 @@ class Arrivals(State):
         copy: Copy,
     ) -> Copy:
         self.close_run(queue)
+        self._meet(event, queue, copy)
         if queue.type == "classic" and queue.refuses_publishes:
             is_too_much = queue.is_above_limit(extra=1, extra_bytes=len(copy.body))
         else:
@@ -42,8 +43,24 @@ class Arrivals(State):
         if queue.type == "quorum" and copy.priority >= 5 and not self.is_older:
             copy.lane = URGENT
         queue.ready[copy.position] = copy
+        if isinstance(event, events.DeadLettered):
+            for target, overtaken in self.arriving:
+                if target is queue and overtaken is not copy:
+                    overtaken.turn = queue.take_turn()
         queue.look_at_limits()
         return copy
+
+    def _meet(self, event: events.Published | events.DeadLettered, queue: ModelQueue, copy: Copy) -> None:
+        """Note who publishes to a quorum queue: the first time, that takes a while."""
+        if isinstance(event, events.Published):
+            publisher: Publisher = (event.connection, event.channel)
+        elif self.queues[event.queue].keeps_letters:
+            publisher = event.queue
+        else:
+            return
+        if queue.type == "quorum" and publisher not in queue.publishers:
+            queue.publishers[publisher] = None
+            self.arriving.append((queue, copy))
 
     def on_Published(self, event: events.Published) -> None:
         channel = (event.connection, event.channel)

@@ -164,6 +164,9 @@ class Departures(State):
         turn = queue.next_turn + 1 if is_lost else queue.take_turn()
         tag = holding.consumer.tag if holding.consumer else f"fetch {event.delivery_tag}"
         self.come_back(queue, holding.copy, turn, (tag, event.delivery_tag), lost=is_lost)
+        is_spent = holding.copy.position in queue.spent
+        if is_spent and self.is_older and not is_lost and holding.consumer and holding.consumer.prefetch:
+            holding.consumer.prefetch += 1
 
     def _is_closing(self, channel: ChannelName) -> bool:
         """Whether its end is what returns the channel's messages now.
@@ -192,6 +195,8 @@ class Departures(State):
         books: list[dict[ChannelName, Any]] = [self.channels, self.publishes, self.windows, self.leaking]
         for book in (*books, self.facts.confirming, self.facts.transactional):
             book.pop(channel, None)
+        for queue in self.queues.values():
+            queue.publishers.pop(channel, None)
         self.facts.forget(channel)
 
     # -- what queues drop

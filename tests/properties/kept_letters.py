@@ -115,6 +115,13 @@ class KeptLetters(Arrivals):
                 if letter.is_done:
                     del queue.letters[position]
 
+    def forget_workers(self) -> None:
+        """Who keeps no letters any more is a stranger when he does again."""
+        for queue in self.queues.values():
+            for name in [each for each in queue.publishers if isinstance(each, str)]:
+                if name not in self.queues or not self.queues[name].keeps_letters:
+                    del queue.publishers[name]
+
     def forget_tries(self) -> None:
         """The broker was down: all letters go out as for the first time."""
         for queue in self.queues.values():
@@ -123,3 +130,4 @@ class KeptLetters(Arrivals):
                     book.clear()
                 letter.tried_ns = letter.looked_at_ns = None
                 letter.is_home = False
+            queue.publishers.clear()

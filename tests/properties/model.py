@@ -18,6 +18,7 @@ class Model(Outages):
 
     def follow(self, happened: list[events.Event]) -> None:
         """Follow what has happened in one command, or a part of it that a client has seen."""
+        self.forget_workers()
         for index, event in enumerate(happened):
             if not isinstance(event, events.Returned):
                 assert self.must_return is None, f"{self.must_return!r} does not come back"
@@ -25,13 +26,22 @@ class Model(Outages):
                 self._assert_refusals()
             if not isinstance(event, events.PublishRefused):
                 self.finish_sending()
+            if not self._lets_overtake(event):
+                self.arriving.clear()
             self.ahead = happened[index + 1 :]
             kind = type(event).__name__
             for room in (self, self.bindings):
                 getattr(room, f"on_{kind}", lambda _event: None)(event)
+        self.arriving.clear()
         self._assert_refusals()
         self.finish_sending()
         assert self.must_return is None, f"{self.must_return!r} does not come back"
+
+    def _lets_overtake(self, event: events.Event) -> bool:
+        """Whether a message that arrives at a quorum queue may still be on its way there after this event."""
+        if isinstance(event, events.DeadLettered):
+            return self.queues[event.queue].type == "classic"
+        return isinstance(event, events.Delivered | events.Dropped | events.PublishRefused)
 
     def _assert_refusals(self) -> None:
         assert not self.must_refuse, f"{[queue.name for queue in self.must_refuse]} should have refused it"

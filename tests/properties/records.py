@@ -16,6 +16,8 @@ from .facts import ChannelName, Facts, Policy
 RETURNED, URGENT, NORMAL = "returned", "urgent", "normal"
 """The lanes of a quorum queue."""
 
+Publisher = ChannelName | str
+"""A channel, or the name of a queue that keeps its dead letters until others have them."""
 
 NOT_FOR = {
     "classic": {"dead-letter-strategy", "delivery-limit"},
@@ -145,6 +147,8 @@ class ModelQueue:
     """Dead letters to come: old position, reason, message, dead-letter exchange and routing key."""
     letters: dict[int, ModelLetter] = field(default_factory=dict)
     """Dead letters that must not get lost, in the order in which their messages died."""
+    publishers: dict[Publisher, None] = field(default_factory=dict)
+    """Who has published here."""
     active: ModelConsumer | None = None
     had_consumers: bool = False
     used_ns: int = 0

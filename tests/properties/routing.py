@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mockbroker import events
 
 from .facts import Facts
-from .records import best_match
+from .records import ModelQueue, best_match
 
 
 def _matches(kind: str, pattern: str, key: str) -> bool:
@@ -53,11 +53,13 @@ class Bindings:
     def _alternate(self, exchange: str) -> str | None:
         return best_match(self._facts.policies, exchange).get("alternate-exchange")
 
-    def reached(self, exchange: str, keys: Iterable[str], queues: Iterable[str]) -> list[str]:
-        """The queues, of those there are, that a message with these keys has to reach, sorted."""
+    def reached(self, exchange: str, keys: Iterable[str], queues: Mapping[str, ModelQueue]) -> list[str]:
+        """The queues, of those there are, that a message with these keys has to reach, in order."""
         keys = tuple(keys)
-        if not exchange:
-            return sorted(set(keys) & set(queues))
+        names = queues.keys() & keys if not exchange else self._bound(exchange, keys)
+        return sorted(names, key=lambda name: (queues[name].type, name))
+
+    def _bound(self, exchange: str, keys: tuple[str, ...]) -> set[str]:
         reached: set[tuple[str, str]] = set()
         ahead = [("exchange", exchange)]
         while ahead:
@@ -75,7 +77,7 @@ class Bindings:
                 ]
                 alternate = self._alternate(name)
                 ahead += found or ([("exchange", alternate)] if alternate else [])
-        return sorted(name for kind, name in reached if kind == "queue")
+        return {name for kind, name in reached if kind == "queue"}
 
     def check(self) -> None:
         """Nothing is bound to what is gone; an exchange that deletes itself goes with its last binding."""

@@ -66,6 +66,8 @@ class State:
         self.channels: dict[ChannelName, None] = {}
         self.must_refuse: list[ModelQueue] = []
         """Queues too full for the message that was just published to them."""
+        self.arriving: list[tuple[ModelQueue, Copy]] = []
+        """First publishes of somebody to a quorum queue: what classic queues dead-letter overtakes them."""
         self.must_return: bytes | None = None
         """The mandatory message that was just published and found no queue."""
         self.is_power_cut = False

@@ -196,8 +196,7 @@ class DelayedMessages:
         if trace is not None:
             trace.released(source, message, targets)
         for target in targets:
-            if not target.publish(message) and trace is not None:
-                trace.refused(target, message)
+            target.publish(message)
         vhost.node.drain()
 
     def stop(self) -> None:

@@ -92,8 +92,8 @@ class RecentHistoryExchange(FanoutExchange):
         if trace is not None:
             trace.released(self, message, queues)
         for queue in queues:
-            if not queue.is_deleted and not queue.publish(message) and trace is not None:
-                trace.refused(queue, message)
+            if not queue.is_deleted:
+                queue.publish(message)
 
     def survive(self) -> None:
         """Forget the history: it was in memory only."""

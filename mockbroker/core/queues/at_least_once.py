@@ -186,9 +186,8 @@ class DeadLetterWorker:
                 node.trace.dead_lettered(self._queue, letter.position, message, letter.reason, targets)
         for target in targets:
             if not target.publish(message, self):
-                if node.trace is not None:
-                    node.trace.refused(target, message)
-            elif target is self._queue and not hears_itself:
+                continue
+            if target is self._queue and not hears_itself:
                 letter.is_home = True
             elif target.awaits_sync and is_persistent(message):
                 letter.unsynced[target.name] = None

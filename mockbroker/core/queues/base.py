@@ -59,8 +59,9 @@ class Queue:
     is_shared = False
     """Whether several consumers may hold the same message, as in a stream."""
     supports_single_active = True
-    returns_late = False
-    """Whether what a channel leaves behind comes back too late to reach others on the same dying link."""
+    acts_late = False
+    """Whether what it does waits for its log: what a channel leaves behind comes back too late to reach
+    others on the same dying link, and its dead letters overtake nothing."""
     policy_first: tuple[str, ...] = ()
     """The settings for which a policy wins over the queue's own argument."""
 
@@ -178,6 +179,20 @@ class Queue:
         lost, or what an exchange kept.
         """
         raise NotImplementedError
+
+    def refuse(self, message: Message) -> bool:
+        """Refuse a publish: tell the trace, and return what `publish` answers, False."""
+        if self.node.trace is not None:
+            self.node.trace.refused(self, message)
+        return False
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """Whether this publisher, who is new here, has to wait until the queue knows it.
+
+        RabbitMQ differs: what others are doing overtakes meanwhile. Source: recorded scenarios
+        ``quorum/first-publish-*`` and ``tx/quorum-first-publish-*``.
+        """
+        return False
 
     def dispatch(self) -> None:
         """Give ready messages to consumers while both are there and windows are open."""

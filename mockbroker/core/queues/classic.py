@@ -179,7 +179,7 @@ class ClassicQueue(Queue):
         ):
             if settings.overflow == "reject-publish-dlx":
                 bury(self, message, "maxlen")
-            return False
+            return self.refuse(message)
         if message[4] is not None or settings.message_ttl_ms is not None:
             message = self._with_expiry(message)
         position = self._append(message)

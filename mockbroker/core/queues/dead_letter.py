@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any
 
+    from mockbroker.core.node import Node
     from mockbroker.core.queues.base import Queue
     from mockbroker.message import Message, Properties
     from mockbroker.rules import Rules
@@ -133,6 +134,20 @@ def bury(queue: Queue, message: Message, reason: str, position: int | None = Non
         queue.node.later(_publish, queue, message, reason, position, exchange, routing_key)
 
 
+def let_letters_overtake(node: Node) -> None:
+    """Publish the dead letters that are under way, with those that these cause, while somebody waits for a
+    queue: they come before the rest of the present operation. Those of queues that act late do not.
+    """
+    others = []
+    while node.work:
+        callback, args = node.work.popleft()
+        if callback is _publish and not args[0].acts_late:
+            callback(*args)
+        else:
+            others.append((callback, args))
+    node.work.extend(others)
+
+
 def _publish(
     queue: Queue,
     message: Message,
@@ -153,8 +168,7 @@ def _publish(
     if trace is not None:
         trace.dead_lettered(queue, position, letter, reason, targets)
     for target in targets:
-        if not target.publish(letter) and trace is not None:
-            trace.refused(target, letter)
+        target.publish(letter)
 
 
 def letter_of(queue: Queue, message: Message, reason: str, exchange: str, routing_key: str | None) -> Message:

@@ -19,7 +19,7 @@ from mockbroker.core import arguments as args
 from mockbroker.core.queues import unsupported
 from mockbroker.core.queues.at_least_once import DeadLetterWorker, is_at_least_once
 from mockbroker.core.queues.base import Queue
-from mockbroker.core.queues.dead_letter import Annotated, bury
+from mockbroker.core.queues.dead_letter import Annotated, bury, let_letters_overtake
 from mockbroker.core.queues.expiry import HeadTimer, earliest_ns
 from mockbroker.core.queues.overflow import is_above
 from mockbroker.core.queues.quorum_lease import TickingLease
@@ -87,7 +87,7 @@ class QuorumQueue(Queue):
         "_word",
     )
     type = "quorum"
-    returns_late = True
+    acts_late = True
     policy_first = ("overflow",)
     """RabbitMQ differs: elsewhere the argument wins. Source: recorded scenarios
     ``policies/quorum-overflow-*``."""
@@ -239,14 +239,24 @@ class QuorumQueue(Queue):
         The limit is soft: the message that exceeds it is taken. Dead letters that may get lost are never
         refused.
         """
+        is_new = publisher is not None and self.keeps_waiting(publisher)
         if publisher is not None and self._refuses(publisher):
+            self.refuse(message)
+            if is_new:
+                let_letters_overtake(self.node)
             return False
+        position, age = self._position, None
+        self._position += 1
+        if is_new:
+            let_letters_overtake(self.node)
+            if self._position > position + 1:  # they are older
+                age = self._position
+                self._position += 1
         if message[4] is not None or self.settings.message_ttl_ms is not None:
             expires_ns = earliest_ns(self.node.clock.now_ns, self.settings.message_ttl_ms, message[4])
             message = (*message[:4], expires_ns)
             self._expiring = True
-        self._order.put((self._position, message, 0), urgent=self._is_urgent(message))
-        self._position += 1
+        self._order.put((position, message, 0), urgent=self._is_urgent(message), age=age)
         # A message that expires at once is still offered to a consumer that is ready.
         self._give_out()
         if self._expiring:
@@ -262,6 +272,10 @@ class QuorumQueue(Queue):
         """Return the quorum queue that has the name now: that is how a quorum queue is found."""
         heir = self.vhost.queues.get(self.name)
         return heir if isinstance(heir, QuorumQueue) else None
+
+    def keeps_waiting(self, publisher: Publisher) -> bool:
+        """Whether the queue does not know this publisher."""
+        return publisher not in self._publishers
 
     def _refuses(self, publisher: Publisher) -> bool:
         """Whether this channel is refused: each that had published when the limit was exceeded, and each
@@ -481,11 +495,13 @@ class QuorumQueue(Queue):
             self._give_back(back)
         elif self._returns_first:
             for held in back:
-                self._come_back(held.entry)
+                consumer = held.delivery.consumer
+                if not self._come_back(held.entry) and consumer in self.ring.all:
+                    self.ring.drop_from(consumer)
         else:
             for held in back:
                 position, message, returns = held.entry
-                self._order.put_again((position, message, returns + 1), self._position)
+                self._order.put((position, message, returns + 1), age=self._position)
                 self._expiring = self._expiring or message[4] is not None
                 self._step()
             return
@@ -516,16 +532,18 @@ class QuorumQueue(Queue):
         annotated.failures += 1
         return (exchange, routing_key, body, annotated, expires_ns)
 
-    def _come_back(self, entry: Entry) -> None:
+    def _come_back(self, entry: Entry) -> bool:
+        """Take a message back to the head; return False when it has come back too often, and is dropped."""
         position, message, returns = entry
         limit = self._delivery_limit
         if limit is None or returns + 1 <= limit:
             self._order.put_back((position, message, returns + 1))
             self._expiring = self._expiring or message[4] is not None
-            return
+            return True
         if self.node.trace is not None:
             self.node.trace.dropped(self, position, message, "delivery_limit")
         self._give_up(message, "delivery_limit", position)
+        return False
 
     def discard(self, deliveries: list[Delivery]) -> None:
         """Drop rejected deliveries: dead-letter them where the queue says so."""

@@ -30,8 +30,8 @@ class QuorumOrder:
 
     What came back is served first, in the order in which it came back. `_turn` counts what was taken from the
     two lanes, whichever it was: the last turn of a round belongs to the normal lane, but only to what is
-    older than the next urgent message. `_late` has what went to the tail again: position -> the position that
-    came next then, which is its age.
+    older than the next urgent message. `_late` has what came to the tail later than its position tells:
+    position -> the position that came next then, which is its age.
     """
 
     __slots__ = ("_late", "_normal", "_returned", "_turn", "_urgent", "body_bytes")
@@ -52,15 +52,13 @@ class QuorumOrder:
         """How many messages wait in each lane, by the names that the management API gives them."""
         return {"high": len(self._urgent), "normal": len(self._normal), "returned": len(self._returned)}
 
-    def put(self, entry: Entry, *, urgent: bool = False) -> None:
-        """Append a message to its lane."""
+    def put(self, entry: Entry, *, urgent: bool = False, age: int | None = None) -> None:
+        """Append a message to its lane; `age` is the position that a new one would get, where its own is
+        older than it."""
         (self._urgent if urgent else self._normal).append(entry)
         self.body_bytes += len(entry[1][2])
-
-    def put_again(self, entry: Entry, next_position: int) -> None:
-        """Append a message that came back to the normal lane; `next_position` is what a new one would get."""
-        self._late[entry[0]] = next_position
-        self.put(entry)
+        if age is not None:
+            self._late[entry[0]] = age
 
     def put_back(self, entry: Entry) -> None:
         """Append a message to those that came back."""
@@ -89,7 +87,9 @@ class QuorumOrder:
         """Whether the urgent lane is served at this turn of the round, given the heads of both."""
         if urgent is None or normal is None:
             return urgent is not None
-        return turn < _URGENT_FOR_ONE_NORMAL or urgent[0] < self._late.get(normal[0], normal[0])
+        if turn < _URGENT_FOR_ONE_NORMAL:
+            return True
+        return self._late.get(urgent[0], urgent[0]) < self._late.get(normal[0], normal[0])
 
     def head(self) -> Message | None:
         """Return the head without taking it, None when there is none."""

@@ -167,12 +167,12 @@ class StreamQueue(Queue):
         """
         rules, is_letter = self.node.rules, is_dead_letter(message)
         if is_letter and publisher is None and not rules.stream_takes_dead_letters:
-            return False
+            return self.refuse(message)
         try:
             check_storable(message, rules)
         except HardError:
             if is_letter:
-                return False
+                return self.refuse(message)
             raise
         self._messages.append(stored(message, rules, is_letter=is_letter))
         self._times_ms.append(self._now_ms())
