@@ -96,7 +96,9 @@ class Generator:
         if not self._channels:
             return self._open_channel() or {"op": "connect", "conn": "A"}
         if not self.queues:
-            return self._declare_queue()
+            first = self._declare_queue()
+            if operator_moves.is_possible(self, first):
+                return first
         moves, weights = zip(*self._moves, strict=True)
         while True:
             chosen: Step | None = self.rng.choices(moves, weights)[0](self)
