@@ -451,20 +451,6 @@ def test_a_letter_that_a_stream_cannot_store_is_lost_alone(broker: Broker, chann
     ]
 
 
-def test_a_dropped_return_frees_one_place() -> None:
-    broker = Broker(rules="rabbitmq-3.10")
-    channel = broker.connect().channel()
-    channel.queue_declare("q", durable=True, arguments={"x-queue-type": "quorum", "x-delivery-limit": 0})
-    channel.basic_qos(prefetch_count=1)
-    seen: list[bytes] = []
-    channel.basic_consume("q", lambda _channel, _method, _properties, body: seen.append(body))
-    for body in (b"m1", b"m2", b"m3"):
-        channel.basic_publish("", "q", body)
-    channel.basic_nack(1, requeue=True)
-    broker.run()
-    assert seen == [b"m1", b"m2"]
-
-
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
 def test_a_name_may_change_its_type(kind: str) -> None:
     channel = Broker(rules="rabbitmq-3.10").connect().channel()
