@@ -95,14 +95,14 @@ class Connection:
     def unblocked(self) -> None:
         """connection.unblocked: what was held goes on."""
         self.inbox.put((self._tell, (self._on_unblocked,)))
-        self.broker.node.later(self._go_on)
+        self.broker.node.next_turn(self._go_on)
 
     def _go_on(self) -> None:
         """Do the first thing that was held, and the next one when all that this one caused is done."""
         if self.held and not self.core.is_blocked:
             call, args = self.held.popleft()
             call(*args)
-            self.broker.node.later(self._go_on)
+            self.broker.node.next_turn(self._go_on)
         else:
             self.broker.node.input_drained()
 

@@ -443,13 +443,13 @@ class Conversation:
         """Send connection.unblocked to a client that understands it; go on with what it said meanwhile."""
         if self.announced("connection.blocked"):
             self.send(0, "connection.unblocked", {})
-        self.node.later(self._take_held)
+        self.node.next_turn(self._take_held)
 
     def _take_held(self) -> None:
         """Take one method, and the next one when all that this one caused is done."""
         if self._held and not (self._held[0][1] == "basic.publish" and self._is_blocked()):
             self._take(*self._held.popleft())
-            self.node.later(self._take_held)
+            self.node.next_turn(self._take_held)
         elif self._is_lost and not self._held:
             self.lost()
 

@@ -100,6 +100,8 @@ class Node(Administration):
         self.disk = Disk(clock, to_ns(sync_interval), self._synced)
         self.work: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         """What is left to do once the reply to the present operation is out, in order."""
+        self._turns: deque[Callable[[], object]] = deque()
+        """The connections that have something to say once that is done, in turn."""
         self._is_draining = False
         self._random: Random | None = None
         self._next_port = 50_000
@@ -111,6 +113,10 @@ class Node(Administration):
         """Put a piece of work at the end of the list."""
         self.work.append((callback, args))
 
+    def next_turn(self, callback: Callable[[], object]) -> None:
+        """Let a connection go on with what was held back, an operation at a time, when its turn comes."""
+        self._turns.append(callback)
+
     def drain(self) -> None:
         """Do what the last operation left to do after its reply.
 
@@ -120,10 +126,10 @@ class Node(Administration):
             return
         self._is_draining = True
         try:
-            work = self.work
+            work, turns = self.work, self._turns
             done = 0
-            while work:
-                callback, args = work.popleft()
+            while work or turns:
+                callback, args = work.popleft() if work else (turns.popleft(), ())
                 callback(*args)
                 done += 1
                 if done > LONGEST_STEP:
@@ -134,11 +140,12 @@ class Node(Administration):
             self._is_draining = False
 
     def input_drained(self) -> None:
-        """No more input at this instant: the disk syncs if somebody waits for a confirm.
+        """No more input at this instant, unless others have a turn: the disk syncs if somebody waits for a
+        confirm.
 
         What a confirm lets go on may have to be confirmed itself: a dead letter behind others.
         """
-        while self.disk.is_awaited:
+        while self.disk.is_awaited and not self._turns:
             self.disk.sync()
             self.drain()
 
@@ -283,7 +290,7 @@ class Node(Administration):
                     unacked.setdefault(delivery.queue, []).append(delivery)
         links = [connection.sink for connection in self.connections]
         self.connections.clear()
-        self.work.clear()
+        self._forget_work()
         for vhost in self.vhosts.values():
             for queue in vhost.queues.values():
                 queue.forget_consumers()
@@ -299,7 +306,11 @@ class Node(Administration):
             for queue in vhost.queues.values():
                 queue.stop()
                 queue.survive(unacked.get(queue, ()), power_cut=power_cut)
+        self._forget_work()
+
+    def _forget_work(self) -> None:
         self.work.clear()
+        self._turns.clear()
 
     def start(self) -> None:
         """Come back after `stop` or `lose_power`."""
@@ -329,6 +340,7 @@ class Node(Administration):
     def check(self) -> None:
         """Assert every invariant of the broker. Cost: proportional to what it holds."""
         assert not self.work, f"work was left undone: {self.work!r}"
+        assert not self._turns, f"connections were not let go on: {self._turns!r}"
         self.clock.check()
         self.disk.check()
         for name, vhost in self.vhosts.items():

@@ -15,6 +15,18 @@ OLD, NEW = "rabbitmq-3.10", "rabbitmq-4.0"
 
 
 PROGRAMS: dict[str, tuple[str, list[Line]]] = {
+    "two connections go on in turn, each after all that the other's message caused": (
+        NEW,
+        [
+            ("open_channel", 0, "plain"),
+            ("connect",),
+            ("open_channel", 1, "plain"),
+            ("raise_alarm",),
+            ("publish_many", 2, "q-kept", 5, {"persistent": True}),
+            ("publish_many", 3, "q-kept", 6, {"persistent": False}),
+            ("end_alarm",),
+        ],
+    ),
     "a window of automatic acknowledgements lets others be served": (
         NEW,
         [
