@@ -29,6 +29,22 @@ def test_work_is_done_in_order_and_work_that_it_makes_comes_last(node: Node) -> 
     node.check()
 
 
+def test_connections_have_their_turns_when_all_work_is_done(node: Node) -> None:
+    done: list[str] = []
+
+    def first() -> None:
+        done.append("first")
+        node.later(done.append, "what it caused")
+        node.next_turn(lambda: done.append("first again"))
+
+    node.next_turn(first)
+    node.next_turn(lambda: done.append("second"))
+    node.later(done.append, "work")
+    node.drain()
+    assert done == ["work", "first", "what it caused", "second", "first again"]
+    node.check()
+
+
 def test_draining_inside_a_piece_of_work_does_nothing(node: Node) -> None:
     done: list[str] = []
 

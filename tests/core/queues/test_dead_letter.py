@@ -10,6 +10,7 @@ import pytest
 
 from mockbroker import BasicProperties, Broker, events
 from mockbroker.channel import Channel
+from mockbroker.core.queues.dead_letter import bury, let_letters_overtake
 
 DEAD = {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead"}
 
@@ -305,3 +306,16 @@ def test_a_letter_in_a_stream_has_its_expiration_back(kind: str) -> None:
     )
     channel.connection.broker.run()
     assert [properties.expiration for properties in seen] == ["50"]
+
+
+def test_letters_overtake_other_work_and_leave_it_in_order(channel: Channel) -> None:
+    node = channel.connection.broker.node
+    channel.queue_declare("q", arguments=DEAD)
+    seen: list[str] = []
+    node.later(seen.append, "first")
+    bury(node.vhosts["/"].queues["q"], ("", "q", b"m", None, None), "rejected")
+    node.later(seen.append, "second")
+    let_letters_overtake(node)
+    assert (seen, node.vhosts["/"].queues["dead"].ready_count) == ([], 1)
+    node.drain()
+    assert seen == ["first", "second"]
