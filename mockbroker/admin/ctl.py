@@ -18,7 +18,6 @@ import shlex
 from mockbroker.admin.columns import UnknownColumn
 from mockbroker.admin.ctl_commands import COMMANDS
 from mockbroker.admin.ctl_invocation import (
-    DATA_ERROR,
     NOT_ENOUGH,
     TOO_MANY,
     USAGE,
@@ -82,7 +81,7 @@ def run(broker: Broker, line: str) -> str:
     try:
         answer = command.run(invocation)
     except Misuse as error:
-        raise _invalid(str(error), words) from None
+        raise _invalid(error, words) from None
     except UnknownColumn as error:
         raise CtlError(str(error)) from None
     except Failure as error:
@@ -104,9 +103,9 @@ def _read(node: Node, words: list[str]) -> tuple[Command, Invocation]:
         raise CtlError("rabbitmqctl needs a command, as in 'list_queues'")
     invocation = Invocation(node, arguments, options.take(command))
     if len(arguments) < command.least:
-        raise _invalid(NOT_ENOUGH, words)
+        raise _invalid(Misuse(NOT_ENOUGH), words)
     if command.most is not None and len(arguments) > command.most:
-        raise _invalid(TOO_MANY, words)
+        raise _invalid(Misuse(TOO_MANY), words)
     return command, invocation
 
 
@@ -119,9 +118,9 @@ def _command(name: str, node: Node) -> Command:
     raise CtlError(f"\nCommand '{name}' not found. \n{hint}")
 
 
-def _invalid(reason: str, words: list[str]) -> CtlError:
-    status = DATA_ERROR if reason.startswith("Bad argument") else USAGE
-    return CtlError(f"Error (argument validation): {reason}\nArguments given:\n\t{' '.join(words)}", status)
+def _invalid(misuse: Misuse, words: list[str]) -> CtlError:
+    given = " ".join(words)
+    return CtlError(f"Error (argument validation): {misuse}\nArguments given:\n\t{given}", misuse.exit_status)
 
 
 class _OptionReader:
@@ -165,7 +164,8 @@ class _OptionReader:
         if not timeout.isdecimal():
             wrong.append(f"-t : {timeout}")
         if wrong:
-            raise _invalid("\n".join(["Invalid options for this command:", *wrong]), self._all)
+            misuse = Misuse("\n".join(["Invalid options for this command:", *wrong]))
+            raise _invalid(misuse, self._all)
         if formatter not in FORMATTERS:
             raise CtlError(f"unknown formatter {formatter!r}: choose from {', '.join(FORMATTERS)}")
         return options

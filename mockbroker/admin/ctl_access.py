@@ -15,6 +15,7 @@ from mockbroker.admin.ctl_invocation import (
     NO_USER,
     NOT_ENOUGH,
     SOFTWARE,
+    BadArgument,
     Command,
     Failure,
     Invocation,
@@ -92,7 +93,7 @@ def _update_vhost_metadata(invocation: Invocation) -> None:
     kind = metadata.get("default_queue_type", "classic")
     if kind not in _QUEUE_TYPES:
         types = ", ".join(_QUEUE_TYPES)
-        raise Misuse(f"Bad argument: Default queue type must be one of: {types}. Provided: {kind}")
+        raise BadArgument(f"Default queue type must be one of: {types}. Provided: {kind}")
     set_metadata(invocation.named_vhost(invocation.arguments[0]), metadata)
 
 
@@ -110,7 +111,7 @@ def _delete_vhost(invocation: Invocation) -> None:
 def _add_user(invocation: Invocation) -> None:
     name, password = invocation.arguments
     if not name:
-        raise Misuse("Bad argument: user cannot be an empty string")
+        raise BadArgument("user cannot be an empty string")
     if name in invocation.node.users:
         raise Failure(f'Error:\nUser "{name}" already exists', SOFTWARE)
     invocation.node.set_user(name, password)

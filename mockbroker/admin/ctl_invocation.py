@@ -43,6 +43,17 @@ class Failure(Exception):
 class Misuse(Exception):
     """Arguments that do not fit the command, found before anything is done; the text is the reason."""
 
+    exit_status = USAGE
+
+
+class BadArgument(Misuse):
+    """An argument with a value that the command does not take; rabbitmqctl does not always say why."""
+
+    exit_status = DATA_ERROR
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__("Bad argument." if reason is None else f"Bad argument: {reason}")
+
 
 NOT_ENOUGH = "not enough arguments."
 TOO_MANY = "too many arguments."

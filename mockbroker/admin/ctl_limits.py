@@ -18,6 +18,7 @@ import re
 from mockbroker.admin.ctl_invocation import (
     NOT_ENOUGH,
     TOO_MANY,
+    BadArgument,
     Command,
     Failure,
     Invocation,
@@ -145,7 +146,6 @@ def _list_user_limits_banner(invocation: Invocation) -> list[str]:
 
 
 _RELATIVE, _ABSOLUTE = "mem_relative", "absolute"
-_BAD_ARGUMENT = "Bad argument."
 _QUANTITY = re.compile(r"(-?[0-9]+)(.*)", re.ASCII)
 _FRACTION = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 _UNITS = {
@@ -181,12 +181,12 @@ def _set_disk_free_limit(invocation: Invocation) -> None:
     text, node = invocation.arguments[-1], invocation.node
     if len(invocation.arguments) == 2:
         if not _FRACTION.fullmatch(text) or float(text) < 0:
-            raise Misuse(_BAD_ARGUMENT)
+            raise BadArgument
         raise Failure(
             f"{_RELATIVE} has no meaning here: the model has no memory that a disk could be relative to"
         )
     if not _is_quantity(text):
-        raise Misuse(_BAD_ARGUMENT)
+        raise BadArgument
     node.set_disk_free(node.disk_free_bytes, _bytes(text))
 
 
@@ -204,17 +204,17 @@ def _checked_threshold(text: str) -> str:
         return text
     found = _QUANTITY.fullmatch(text)
     if found is None:
-        raise Misuse(_BAD_ARGUMENT)
+        raise BadArgument
     reason = "The threshold should be an integer." if found[2].startswith(".") else "Invalid units."
-    raise Misuse(f"Bad argument: {reason}")
+    raise BadArgument(reason)
 
 
 def _fraction(text: str) -> float:
     """Return a fraction of the memory. Raises `Misuse` when it is none."""
     if not _FRACTION.fullmatch(text):
-        raise Misuse(_BAD_ARGUMENT)
+        raise BadArgument
     if not 0 <= float(text) <= 1:
-        raise Misuse("Bad argument: The threshold should be a fraction between 0.0 and 1.0")
+        raise BadArgument("The threshold should be a fraction between 0.0 and 1.0")
     return float(text)
 
 

@@ -129,7 +129,11 @@ class Node(Administration):
             work, turns = self.work, self._turns
             done = 0
             while work or turns:
-                callback, args = work.popleft() if work else (turns.popleft(), ())
+                if not work:  # the next operation
+                    done = 0
+                    turns.popleft()()
+                    continue
+                callback, args = work.popleft()
                 callback(*args)
                 done += 1
                 if done > LONGEST_STEP:

@@ -91,7 +91,7 @@ class StreamQueue(Queue):
     the time of day; times never go back. A consumer that is not set aside has read all that it wants.
     """
 
-    __slots__ = ("_first", "_messages", "_readers", "_times_ms")
+    __slots__ = ("_first", "_known_to", "_messages", "_readers", "_times_ms")
     type = "stream"
     is_shared = True
     ring: StreamRing
@@ -103,16 +103,17 @@ class StreamQueue(Queue):
         self._times_ms: list[int] = []
         self._readers: dict[Consumer, Reader] = {}
         self.ring = StreamRing()
+        self._known_to: dict[BrokerChannel, None] = {}
+        """The channels that have consumed from this stream; those that are closed go when another comes."""
 
     def heir(self, channel: BrokerChannel) -> StreamQueue | None:
-        """Return the stream that has the name now, if the channel knows it already for consuming from it.
+        """Return the stream that has the name now, if the channel knows it already: it has consumed from it.
 
         Raises HardError 506 otherwise. Source: recorded scenarios ``tx/stream-*``.
         """
-        for consumer in channel.consumers.values():
-            queue = consumer.queue
-            if isinstance(queue, StreamQueue) and queue.name == self.name:
-                return queue
+        heir = self.vhost.queues.get(self.name)
+        if isinstance(heir, StreamQueue) and channel in heir._known_to:
+            return heir
         raise refusals.stream_not_found(self.name, self.vhost.name)
 
     # -- declaring
@@ -303,6 +304,8 @@ class StreamQueue(Queue):
             wanted,
             matches_unfiltered=consumer.arguments.get(args.STREAM_MATCH_UNFILTERED) is True,
         )
+        self._known_to = {each: None for each in self._known_to if each.is_open}
+        self._known_to[consumer.channel] = None
         self.ring.add(consumer)
         self.node.later(self.dispatch)
 
