@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from mockbroker import BasicProperties, Broker
+from mockbroker import BasicProperties, Broker, events
 from mockbroker.connection import Connection
 from mockbroker.exceptions import (
     ChannelWrongStateError,
@@ -369,3 +369,19 @@ def test_what_an_alarm_held_back_is_confirmed_when_it_is_over(broker: Broker, co
         broker.run()
     (confirmed,) = [event for event in trace if type(event).__name__ == "Confirmed"]
     assert (confirmed.delivery_tags, confirmed.time_ns) == ((1,), 0)
+
+
+def test_one_sync_confirms_what_an_alarm_held_back_of_several_connections(broker: Broker) -> None:
+    for count in (1, 3):
+        channel = broker.connect().channel()
+        channel.confirm_delivery()
+        channel.queue_declare("q", durable=True)
+        broker.set_alarm("memory")
+        for _ in range(count):
+            with pytest.raises(WouldBlockForever):
+                channel.basic_publish("", "q", b"m", BasicProperties(delivery_mode=2))
+    with broker.tracing() as trace:
+        broker.clear_alarm("memory")
+        broker.run()
+    confirmed = [event.delivery_tags for event in trace if isinstance(event, events.Confirmed)]
+    assert confirmed == [(1,), (1, 2, 3)]
