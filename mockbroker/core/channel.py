@@ -366,6 +366,7 @@ class BrokerChannel(Declarations):
         if self.node.trace is not None:
             self.node.trace.consumer_added(consumer)
         target.add_consumer(consumer)
+        target.adopt(consumer)
         return replies.BasicConsumeOk(tag)
 
     def watch_for(self, queue: Queue) -> None:

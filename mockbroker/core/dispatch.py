@@ -99,7 +99,7 @@ class Ring:
     `waiting`. `ready` is ordered by priority, highest first; `all` in order of arrival.
     """
 
-    __slots__ = ("_parkings", "_uniform", "active", "all", "ready", "single_active", "waiting")
+    __slots__ = ("_parkings", "_uniform", "_widened", "active", "all", "ready", "single_active", "waiting")
 
     def __init__(self, *, single_active: bool = False) -> None:
         self.all: dict[Consumer, None] = {}
@@ -110,6 +110,8 @@ class Ring:
         self.single_active = single_active
         self._parkings = 0
         self._uniform = True
+        self._widened: dict[Consumer, int] | None = None
+        """By how much a window is wider than was asked for; made when the first one is."""
 
     def __len__(self) -> int:
         return len(self.all)
@@ -129,6 +131,8 @@ class Ring:
     def remove(self, consumer: Consumer) -> None:
         """Take a consumer out, wherever it stands. The next one becomes active if it was the active one."""
         del self.all[consumer]
+        if self._widened is not None:
+            self._widened.pop(consumer, None)
         self._uniform = len({each.priority for each in self.all}) <= 1
         if consumer.parked_at:
             consumer.parked_at = 0
@@ -157,6 +161,12 @@ class Ring:
         self._parkings += 1
         self.ready.popleft().parked_at = self._parkings
 
+    def set_aside(self, consumer: Consumer) -> None:
+        """Set a consumer without credit aside, wherever it stands."""
+        self._parkings += 1
+        self.ready.remove(consumer)
+        consumer.parked_at = self._parkings
+
     def rejoin(self, consumer: Consumer) -> None:
         """Let one parked consumer rejoin."""
         consumer.parked_at = 0
@@ -173,9 +183,26 @@ class Ring:
         else:
             _insert_by_priority(self.ready, consumer)
 
+    def adopt(self, consumer: Consumer, count: int) -> None:
+        """Let a new consumer hold so many messages from before, and get credit for each that is settled.
+
+        RabbitMQ differs: they do not count in its window. Source: recorded scenarios
+        ``consumer-cancel/tag-again-*``.
+        """
+        if consumer.is_limited:
+            self.widen(consumer, count)
+        else:
+            consumer.credit -= count
+
+    def widen(self, consumer: Consumer, count: int) -> None:
+        """Make a window wider than was asked for, for good."""
+        if self._widened is None:
+            self._widened = {}
+        self._widened[consumer] = self._widened.get(consumer, 0) + count
+
     def width(self, consumer: Consumer) -> int:
         """How many messages a consumer with a window may hold."""
-        return consumer.prefetch_count
+        return consumer.prefetch_count + (self._widened or {}).get(consumer, 0)
 
     def check(self, queue: Queue) -> None:
         """Assert the ring's invariants."""

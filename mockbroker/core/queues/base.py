@@ -215,6 +215,19 @@ class Queue:
         """
         return None
 
+    def adopt(self, consumer: Consumer) -> list[Delivery]:
+        """Give a new consumer what a cancelled one, with its tag on its channel, still holds; return that.
+
+        Cost: what the channel holds.
+        """
+        former = [each for each in consumer.channel.outstanding if each.consumer_tag == consumer.tag]
+        held = [each for each in former if each.queue is self]
+        for delivery in held:
+            delivery.consumer = consumer
+        if held:
+            self.ring.adopt(consumer, len(held))
+        return held
+
     @property
     def refuses_returns(self) -> bool:
         """Whether `requeue`, of an open channel's deliveries, and `discard` raise HardError."""

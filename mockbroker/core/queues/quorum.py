@@ -611,6 +611,15 @@ class QuorumQueue(Queue):
         self.ring.add(consumer)
         self.node.later(self.dispatch)
 
+    def adopt(self, consumer: Consumer) -> list[Delivery]:
+        """Let a new consumer be the one that had its tag, unless another one is active."""
+        if self.ring.single_active and self.ring.active is not consumer:
+            return []
+        held = super().adopt(consumer)
+        if held and (number := self._held[held[0].position].number):
+            self.ring.numbers[consumer] = number
+        return held
+
     def remove_consumer(self, consumer: Consumer) -> None:
         """Let a consumer go; it counts until nothing is left unacknowledged of what it got."""
         super().remove_consumer(consumer)

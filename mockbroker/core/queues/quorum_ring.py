@@ -37,7 +37,7 @@ class QuorumRing(Ring):
     waiting one has a higher priority. `numbers` counts consumers in order of arrival.
     """
 
-    __slots__ = ("_holders", "_last_number", "_rules", "_widened", "numbers", "quiescing")
+    __slots__ = ("_holders", "_last_number", "_rules", "numbers", "quiescing")
 
     def __init__(
         self, rules: Rules, holders: Callable[[], Iterable[Consumer | int]], *, single_active: bool
@@ -48,8 +48,6 @@ class QuorumRing(Ring):
         self._last_number = 0
         self.numbers: dict[Consumer, int] = {}
         self.quiescing: Consumer | None = None
-        self._widened: dict[Consumer, int] = {}
-        """By how much a window is wider than was asked for."""
 
     def __len__(self) -> int:
         """How many consumers the server counts: whoever is served or holds messages, a fetch included.
@@ -73,7 +71,6 @@ class QuorumRing(Ring):
         """Take a consumer out. The first that waits becomes active if it was the active one."""
         super().remove(consumer)
         del self.numbers[consumer]
-        self._widened.pop(consumer, None)
         if consumer is self.quiescing:
             self.quiescing = None
 
@@ -119,11 +116,18 @@ class QuorumRing(Ring):
         """
         if self._rules.quorum_delivery_limit_widens_window:
             consumer.credit += 1
-            self._widened[consumer] = self._widened.get(consumer, 0) + 1
+            self.widen(consumer, 1)
 
-    def width(self, consumer: Consumer) -> int:
-        """How many messages a consumer with a window may hold."""
-        return consumer.prefetch_count + self._widened.get(consumer, 0)
+    def adopt(self, consumer: Consumer, count: int) -> None:
+        """Let a new consumer hold so many messages from before: they count in its window, but it gets credit
+        for each that is settled. Source: recorded scenarios ``quorum/tag-again-*``.
+        """
+        missing = max(count - consumer.credit, 0)
+        consumer.credit -= count - missing
+        if missing:
+            self.widen(consumer, missing)
+        if not consumer.credit:
+            self.set_aside(consumer)
 
     def serve(self) -> Consumer:
         """Return the consumer whose turn it is; it goes to the tail, or aside when its window is full now."""

@@ -57,12 +57,6 @@ class StreamRing(Ring):
         """How many consumers queue.declare tells of: always none. Source: ``streams/declare-counts``."""
         return 0
 
-    def set_aside(self, consumer: Consumer) -> None:
-        """Set a consumer without credit aside."""
-        self._parkings += 1
-        self.ready.remove(consumer)
-        consumer.parked_at = self._parkings
-
 
 class Reader:
     """What a consumer reads: `offset` comes next; `wanted` are the filter values, None for everything."""
