@@ -451,6 +451,36 @@ def test_a_letter_that_a_stream_cannot_store_is_lost_alone(broker: Broker, chann
     ]
 
 
+@pytest.mark.parametrize("is_single", [False, True])
+def test_a_tag_may_be_used_again_on_a_quorum_queue(is_single: bool) -> None:
+    channel = Broker(rules="rabbitmq-3.10").connect().channel()
+    arguments = {"x-queue-type": "quorum", "x-single-active-consumer": is_single}
+    channel.queue_declare("q", durable=True, arguments=arguments)
+    channel.basic_qos(prefetch_count=1)
+    got: list[tuple[str, bytes]] = []
+
+    def consume(tag: str) -> None:
+        channel.basic_consume("q", lambda *each: got.append((tag, each[3])), consumer_tag=tag)
+
+    consume("mine")
+    for body in (b"one", b"two", b"three"):
+        channel.basic_publish("", "q", body)
+    if is_single:
+        consume("another")
+    channel.connection.broker.run()
+    channel.basic_cancel("mine")
+    consume("mine")
+    if is_single:
+        channel.connection.broker.run()
+        channel.basic_cancel("another")
+    channel.basic_ack(1)
+    channel.connection.broker.run()
+    assert got == [
+        ("mine", b"one"),
+        *([("another", b"two"), ("mine", b"three")] if is_single else [("mine", b"two")]),
+    ]
+
+
 @pytest.mark.parametrize("kind", ["quorum", "stream"])
 def test_a_name_may_change_its_type(kind: str) -> None:
     channel = Broker(rules="rabbitmq-3.10").connect().channel()

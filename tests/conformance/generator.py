@@ -37,6 +37,8 @@ class _Channel:
         """The queues from which it has had something to acknowledge."""
         self.settled = 77
         self.consumers: dict[str, str] = {}
+        self.former: dict[str, set[str]] = {}
+        """Tag -> the queues that consumers with it have consumed from."""
         self.no_ack: set[str] = set()
         self.mode = ""
         self.has_shared_window = False
@@ -142,8 +144,11 @@ class Generator:
         """Return an exchange's name, whether it exists or not."""
         return self.rng.choice(self._exchange_names)
 
+    def _queue_type(self, queue: str | None) -> str | None:
+        return self.queues.get(queue or "", {}).get("arguments", {}).get("x-queue-type")
+
     def _is_stream(self, queue: str | None) -> bool:
-        return self.queues.get(queue or "", {}).get("arguments", {}).get("x-queue-type") == "stream"
+        return self._queue_type(queue) == "stream"
 
     def _may_be_taken(self, queue: str) -> bool:
         """Whether a queue may be made with this name: not while something is unsettled of a classic one that
@@ -390,10 +395,9 @@ class Generator:
         channel = self._channels[at]
         if len(channel.consumers) >= 3:
             return None
-        self._serial += 1
         queue = channel.queue or self.pick(self.queues)
         assert queue is not None
-        step = self._at("basic.consume", at, queue=queue, consumer_tag=f"c{self._serial}")
+        step = self._at("basic.consume", at, queue=queue, consumer_tag=self._tag(channel, queue))
         if self._is_stream(queue):
             step["arguments"] = {"x-stream-offset": self.rng.choice(["first", "last", "next", 0, 1, 3])}
             return step
@@ -404,6 +408,20 @@ class Generator:
         if self.chance(0.15):
             step["arguments"] = {"x-priority": self.rng.randint(-2, 3)}
         return step
+
+    def _tag(self, channel: _Channel, queue: str) -> str:
+        """Choose a new tag, or one that is free again.
+
+        None that had to do with the same quorum queue: that breaks 3.10.8, see docs/differences.md.
+        """
+        self._serial += 1
+        is_quorum = self._queue_type(queue) == "quorum"
+        free = self.pick(
+            tag
+            for tag, queues in channel.former.items()
+            if tag not in channel.consumers and not (is_quorum and queue in queues)
+        )
+        return f"c{self._serial}" if free is None or self.chance(0.5) else free
 
     def _cancel(self) -> Step | None:
         at = self.pick(at for at, channel in self._channels.items() if channel.consumers)
@@ -557,9 +575,10 @@ class Generator:
         if channel is None:
             return
         if kind == "basic.consume-ok" and step["queue"] != REPLY_QUEUE:
-            channel.consumers[event["consumer_tag"]] = step["queue"]
-            if step.get("no_ack"):
-                channel.no_ack.add(event["consumer_tag"])
+            tag = event["consumer_tag"]
+            channel.consumers[tag] = step["queue"]
+            channel.former.setdefault(tag, set()).add(step["queue"])
+            (channel.no_ack.add if step.get("no_ack") else channel.no_ack.discard)(tag)
         elif kind in ("basic.cancel", "basic.cancel-ok"):
             channel.consumers.pop(event["consumer_tag"], None)
         elif kind == "basic.deliver" and event["consumer_tag"] not in channel.no_ack:
