@@ -135,7 +135,9 @@ class Departures(State):
         assert (queue.name, copy.position) == (event.queue, event.position), f"{event} settles something else"
         self.close_run(queue)
         del queue.unacked[tag]
-        is_gone = holding.consumer is None or holding.consumer.tag not in queue.consumers
+        is_gone = (
+            holding.consumer is None or queue.consumers.get(holding.consumer.tag) is not holding.consumer
+        )
         if queue.type == "quorum" and is_gone:
             queue.used_ns = event.time_ns  # who is gone has left with the last of what he held
         if holding.consumer is not None:

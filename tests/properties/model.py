@@ -122,7 +122,26 @@ class Model(Outages):
         queue.had_consumers = True
         if queue.arguments.get("x-single-active-consumer") and len(queue.consumers) == 1:
             queue.active = consumer
+        is_behind = queue.arguments.get("x-single-active-consumer") and len(queue.consumers) > 1
+        if not (is_behind and queue.type == "quorum"):
+            self._adopt(queue, consumer)
         queue.start_counting_anew()
+
+    def _adopt(self, queue: ModelQueue, consumer: ModelConsumer) -> None:
+        """What a former consumer with the tag still holds is the new one's."""
+        for (channel, _), holding in self.held.items():
+            former = holding.consumer
+            if (
+                (channel, holding.queue) == (consumer.channel, queue)
+                and former
+                and former.tag == consumer.tag
+            ):
+                holding.consumer = consumer
+                consumer.unacked += 1
+        if consumer.prefetch and queue.type == "quorum":
+            consumer.prefetch = max(consumer.prefetch, consumer.unacked)
+        elif consumer.prefetch:
+            consumer.prefetch += consumer.unacked
 
     def on_ConsumerCancelled(self, event: events.ConsumerCancelled) -> None:
         queue = self.queues.get(event.queue)

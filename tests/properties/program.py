@@ -37,6 +37,7 @@ class Seat:
 
     channel: Channel
     held: list[Delivery] = field(default_factory=list)
+    last_tag: str = ""
 
     @property
     def name(self) -> tuple[str, int]:
@@ -198,7 +199,9 @@ class Program(Operators):
         priority: int,
         offset: int | str | None = None,
         wanted: str | None = None,
+        is_again: bool = False,
     ) -> None:
+        """Consume; `is_again` with the tag that the channel used last, if that is free."""
         arguments: dict[str, Any] = {}
         if type_of(name) == "stream":
             auto_ack, prefetch = False, prefetch or 3
@@ -206,10 +209,12 @@ class Program(Operators):
         elif priority:
             arguments = {"x-priority": priority}
         arguments = {key: value for key, value in arguments.items() if value is not None}
-        self._consumers += 1
-        tag = f"c{self._consumers}"
         self.declare(number, name)
         seat = self._seat(number)
+        if not (is_again and seat.last_tag and seat.last_tag not in seat.channel.consumer_tags):
+            self._consumers += 1
+            seat.last_tag = f"c{self._consumers}"
+        tag = seat.last_tag
 
         def receive(channel: Channel, method: Delivery, properties: Any, body: bytes) -> None:
             self._seen(channel, method, properties, body)

@@ -121,7 +121,8 @@ class ModelConsumer:
     @property
     def is_waiting(self) -> bool:
         """Whether it surely has credit: no message may pass it by."""
-        return self.has_credit and not (self.prefetch and self.unsettled >= self.prefetch)
+        held = self.unsettled + (self.unacked if self.auto_ack else 0)
+        return self.has_credit and not (self.prefetch and held >= self.prefetch)
 
 
 @dataclass(eq=False)

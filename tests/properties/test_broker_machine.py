@@ -147,6 +147,7 @@ class BrokerMachine(RuleBasedStateMachine):
         priority=st.sampled_from([0, 0, 0, 5]),
         offset=st.sampled_from([None, "first", "last", "next", "1s", 2]),
         wanted=st.sampled_from([None, None, None, "a"]),
+        is_again=st.booleans(),
     )
     def consume(self, number: int, which: int, **consumer: Any) -> None:
         self._do("consume", number, self._name(which), **consumer)
