@@ -684,7 +684,8 @@ class BrokerChannel(Declarations):
             assert consumer.tag == tag, f"{consumer!r} is filed under {tag!r}"
             assert consumer in consumer.queue.ring.all, f"{consumer!r} is unknown to its queue"
             if consumer.is_limited:
-                used, width = held.get(consumer, 0), consumer.queue.ring.width(consumer)
+                used = held.get(consumer, 0)
+                width = consumer.prefetch_count + consumer.queue.ring.extra(consumer)
                 assert used <= width, f"{consumer!r} holds {used}"
                 assert consumer.credit == width - used, f"{consumer!r} has credit {consumer.credit}"
         assert self._plain == (not self.confirming and self.transaction is None and self.node.trace is None)

@@ -111,7 +111,7 @@ class Ring:
         self._parkings = 0
         self._uniform = True
         self._widened: dict[Consumer, int] | None = None
-        """By how much a window is wider than was asked for; made when the first one is."""
+        """Made when the first window becomes wider than was asked for."""
 
     def __len__(self) -> int:
         return len(self.all)
@@ -200,9 +200,9 @@ class Ring:
             self._widened = {}
         self._widened[consumer] = self._widened.get(consumer, 0) + count
 
-    def width(self, consumer: Consumer) -> int:
-        """How many messages a consumer with a window may hold."""
-        return consumer.prefetch_count + (self._widened or {}).get(consumer, 0)
+    def extra(self, consumer: Consumer) -> int:
+        """By how much a consumer's window is wider than was asked for."""
+        return self._widened.get(consumer, 0) if self._widened else 0
 
     def check(self, queue: Queue) -> None:
         """Assert the ring's invariants."""

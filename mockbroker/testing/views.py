@@ -273,8 +273,8 @@ def _why_not(consumer: Consumer) -> str:
     """Say why a consumer is given nothing more."""
     limiter = consumer.channel.limiter
     if consumer.is_limited and not consumer.credit:
-        held, width = _held_by(consumer), consumer.queue.ring.width(consumer)
-        return f"{consumer.tag!r} holds {held} unacknowledged of the {width} it may"
+        held, extra = _held_by(consumer), consumer.queue.ring.extra(consumer)
+        return f"{consumer.tag!r} holds {held} unacknowledged of the {consumer.prefetch_count + extra} it may"
     if limiter is not None and (consumer.queue in limiter.suspended or _credit(consumer) == 0):
         return (
             f"{consumer.tag!r} is on a channel that holds {limiter.in_flight} unacknowledged of the "

@@ -90,7 +90,7 @@ class QuorumRing(Ring):
             if not active.parked_at:
                 self.park()
             self.quiescing = active
-        if active.credit < window(active):
+        if active.credit < window(active) + self.extra(active):
             return
         active.parked_at = 0
         self.quiescing = self.active = None
