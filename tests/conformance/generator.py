@@ -82,6 +82,8 @@ class Generator:
         self._channels: dict[str, _Channel] = {}
         self._reply_names: set[str] = set()
         self._types: dict[str, str | None] = {}
+        self._making_way: set[str] = set()
+        """Quorum queues where the single active consumer may have to make way."""
         self._serial = 0
         self._last_count = 0
         weights = BASE_WEIGHTS | self.family.weights
@@ -146,6 +148,10 @@ class Generator:
 
     def _queue_type(self, queue: str | None) -> str | None:
         return self.queues.get(queue or "", {}).get("arguments", {}).get("x-queue-type")
+
+    def _is_single_quorum(self, queue: str) -> bool:
+        arguments = self.queues.get(queue, {}).get("arguments", {})
+        return self._queue_type(queue) == "quorum" and "x-single-active-consumer" in arguments
 
     def _is_stream(self, queue: str | None) -> bool:
         return self._queue_type(queue) == "stream"
@@ -451,12 +457,17 @@ class Generator:
         step = self._at(op, at, delivery_tag=tag)
         if op != "basic.reject" and self.chance(0.3):
             step["multiple"] = True
-        if op != "basic.ack" and self.chance(0.5) and not channel.has_shared_window:
+        if op != "basic.ack" and self.chance(0.5) and self._may_return(channel):
             step["requeue"] = True
         return step
 
+    def _may_return(self, channel: _Channel) -> bool:
+        """Whether what the channel gives back has one outcome: not under a shared window, and not where a
+        consumer may have to make way, which 4.0.5 forgets then (see docs/differences.md)."""
+        return not channel.has_shared_window and not channel.held_from & self._making_way
+
     def _recover(self) -> Step | None:
-        at = self.pick(at for at, channel in self._channels.items() if not channel.has_shared_window)
+        at = self.pick(at for at, channel in self._channels.items() if self._may_return(channel))
         return self._at("basic.recover", at, requeue=True) if at else None
 
     def _reply(self) -> Step:
@@ -578,6 +589,8 @@ class Generator:
             tag = event["consumer_tag"]
             channel.consumers[tag] = step["queue"]
             channel.former.setdefault(tag, set()).add(step["queue"])
+            if "x-priority" in step.get("arguments", {}) and self._is_single_quorum(step["queue"]):
+                self._making_way.add(step["queue"])
             (channel.no_ack.add if step.get("no_ack") else channel.no_ack.discard)(tag)
         elif kind in ("basic.cancel", "basic.cancel-ok"):
             channel.consumers.pop(event["consumer_tag"], None)
