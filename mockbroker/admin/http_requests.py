@@ -63,8 +63,8 @@ class Manners(NamedTuple):
     has_mirrors: bool
     lists_nulls: bool
     """Whether a list of queues says null of what a queue has not, as the page of one queue does."""
-    tells_lanes: bool
-    """Whether the ready messages of a quorum queue are told by lane."""
+    tells_figures: bool
+    """Whether the figures are told that only quorum queues have."""
     quorum_active_consumer: str
     """Under which name a quorum queue tells its single active consumer."""
     users_have_pages: bool
@@ -83,7 +83,7 @@ MANNERS = {
         bulk_delete_checks_names=True,
         has_mirrors=True,
         lists_nulls=True,
-        tells_lanes=False,
+        tells_figures=False,
         quorum_active_consumer="single_active_consumer_ctag",
         users_have_pages=False,
         tells_internal_users=False,
@@ -97,7 +97,7 @@ MANNERS = {
         bulk_delete_checks_names=False,
         has_mirrors=False,
         lists_nulls=False,
-        tells_lanes=True,
+        tells_figures=True,
         quorum_active_consumer="single_active_consumer_tag",
         users_have_pages=True,
         tells_internal_users=True,

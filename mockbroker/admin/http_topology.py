@@ -243,8 +243,8 @@ def _queue_row(request: Request, state: QueueState) -> Row:
     manners = request.manners
     if queue.type == "quorum":
         row |= state.quorum_totals
-    if manners.tells_lanes:
-        row |= {f"messages_ready_{lane}": count for lane, count in queue.ready_by_lane.items()}
+    if manners.tells_figures:
+        row |= queue.figures
     if queue.type in ("classic", "quorum"):
         active = queue.ring.active if queue.ring.single_active else None
         name = manners.quorum_active_consumer if queue.type == "quorum" else "single_active_consumer_tag"

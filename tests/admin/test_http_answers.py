@@ -210,6 +210,24 @@ def test_the_active_consumer_of_a_quorum_queue_has_another_name_on_3_10():
             assert {key: queue[key] for key in queue if key.startswith("single")} == {name: "first"}
 
 
+def test_delivery_limit_and_publishers_of_a_quorum_queue_on_4_0():
+    for rules, given, told in (
+        ("rabbitmq-4.0", {}, {"delivery_limit": 20, "publishers": 2}),
+        ("rabbitmq-4.0", {"x-delivery-limit": 5}, {"delivery_limit": 5, "publishers": 2}),
+        ("rabbitmq-4.0", {"x-delivery-limit": -1}, {"delivery_limit": "unlimited", "publishers": 2}),
+        ("rabbitmq-3.10", {"x-delivery-limit": 5}, {}),
+    ):
+        with managed(rules=rules) as (broker, api):
+            connection = broker.connect()
+            channels = [connection.channel() for _ in range(4)]
+            channels[0].queue_declare("q", durable=True, arguments={"x-queue-type": "quorum", **given})
+            for channel in channels[:3]:
+                channel.basic_publish("", "q", b"m")
+            channels[1].close()
+            queue = api("GET", "queues/%2F/q")[1]
+            assert {key: queue[key] for key in ("delivery_limit", "publishers") if key in queue} == told
+
+
 def test_ready_messages_of_a_quorum_queue_by_lane_on_4_0():
     for rules, lanes in (
         (

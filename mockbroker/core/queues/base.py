@@ -147,8 +147,8 @@ class Queue:
         return 0
 
     @property
-    def ready_by_lane(self) -> dict[str, int]:
-        """How many ready messages wait in each lane; nothing where there are no lanes."""
+    def figures(self) -> dict[str, float | str]:
+        """What can be told of this type of queue alone, by RabbitMQ's names."""
         return {}
 
     @property

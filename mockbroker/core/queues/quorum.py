@@ -1,9 +1,9 @@
 """Quorum queues: durable, with counted deliveries and a limit to them.
 
 Owns: the ready messages of a quorum queue and those that somebody holds, and how often each came back.
-Refuses to know: the order of what is ready (``quorum_order.py``), whose turn it is (``quorum_ring.py``), what
-becomes of dead letters that are kept (``at_least_once.py``), and what a delivery tag means
-(``core/channel.py``).
+Refuses to know: the order of what is ready (``quorum_order.py``), whose turn it is (``quorum_ring.py``), who
+publishes (``quorum_publishers.py``), what becomes of dead letters that are kept (``at_least_once.py``), and
+what a delivery tag means (``core/channel.py``).
 
 A *step* is one command to the queue: a publish, what one consumer settles, a consumer that comes or goes.
 At its end messages are given out, those of one consumer together, and then the length limit is looked at.
@@ -24,6 +24,7 @@ from mockbroker.core.queues.expiry import HeadTimer, earliest_ns
 from mockbroker.core.queues.overflow import is_above
 from mockbroker.core.queues.quorum_lease import TickingLease
 from mockbroker.core.queues.quorum_order import QuorumOrder
+from mockbroker.core.queues.quorum_publishers import PublisherBook
 from mockbroker.core.queues.quorum_ring import QuorumRing, window
 from mockbroker.message import Delivery
 from mockbroker.values import Int64, is_integer
@@ -81,10 +82,9 @@ class QuorumQueue(Queue):
         "_letters",
         "_order",
         "_position",
-        "_publishers",
         "_returns_first",
         "_was_low",
-        "_word",
+        "publishers",
     )
     type = "quorum"
     acts_late = True
@@ -109,10 +109,7 @@ class QuorumQueue(Queue):
         """Carries dead letters where they must not get lost, None where they may."""
         self._dying: list[tuple[Message, str, int]] = []
         """What the present step has given up, with the reason: it may get lost, and is buried at the end."""
-        self._publishers: dict[Publisher, bool] = {}
-        """Who has published -> whether they are refused now."""
-        self._word: bool | None = None
-        """What the publishers are about to hear: whether they are refused."""
+        self.publishers = PublisherBook(self.node)
         self._was_low = False
         """Whether the queue was low at the end of the last step, with the settings of then; kept up to date
         while too much is refused."""
@@ -207,9 +204,13 @@ class QuorumQueue(Queue):
         return len(self._order)
 
     @property
-    def ready_by_lane(self) -> dict[str, int]:
-        """How many ready messages are ``high``, ``normal`` and ``returned``."""
-        return self._order.lanes
+    def figures(self) -> dict[str, float | str]:
+        """How many ready messages are in each lane, how often one may come back, and how many publish."""
+        return {
+            **{f"messages_ready_{lane}": count for lane, count in self._order.lanes.items()},
+            "delivery_limit": "unlimited" if self._delivery_limit is None else self._delivery_limit,
+            "publishers": len(self.publishers),
+        }
 
     @property
     def dead_letter_count(self) -> int:
@@ -240,11 +241,14 @@ class QuorumQueue(Queue):
         refused.
         """
         is_new = publisher is not None and self.keeps_waiting(publisher)
-        if publisher is not None and self._refuses(publisher):
-            self.refuse(message)
+        if publisher is not None:
             if is_new:
-                let_letters_overtake(self.node)
-            return False
+                self.publishers.add(publisher, is_refused=self._rejects_publishes and self._is_above_limit)
+            if self.publishers.refuses(publisher):
+                self.refuse(message)
+                if is_new:
+                    let_letters_overtake(self.node)
+                return False
         position, age = self._position, None
         self._position += 1
         if is_new:
@@ -275,36 +279,12 @@ class QuorumQueue(Queue):
 
     def keeps_waiting(self, publisher: Publisher) -> bool:
         """Whether the queue does not know this publisher."""
-        return publisher not in self._publishers
-
-    def _refuses(self, publisher: Publisher) -> bool:
-        """Whether this channel is refused: each that had published when the limit was exceeded, and each
-        that first publishes while it is."""
-        refused = self._publishers.get(publisher)
-        if refused is None:
-            count = len(self._publishers)
-            if not count & (count - 1):  # at each power of two, so that many who come and go cost little
-                self._publishers = {each: told for each, told in self._publishers.items() if each.is_open}
-            refused = self._rejects_publishes and self._is_above_limit
-            self._publishers[publisher] = refused
-        return refused
+        return not self.publishers.knows(publisher)
 
     def _refuse_all(self, refused: bool) -> None:
-        """Tell the publishers, who hear of it when the present operation is over: a commit may exceed the
-        limit by all that it publishes. Source: recorded scenarios ``tx/quorum-fills-at-commit*``.
-        """
-        if self._word is None:
-            self.node.later(self._tell_publishers)
-        self._word = refused
-
-    def _tell_publishers(self) -> None:
-        if self._word is None:
-            return
-        deaf = None if self.node.rules.quorum_hears_its_own_confirms else self._letters
-        self._publishers = {
-            each: told if each is deaf else self._word for each, told in self._publishers.items()
-        }
-        self._word = None
+        """Refuse all that have published from now on, or none of them."""
+        hears_itself = self.node.rules.quorum_hears_its_own_confirms
+        self.publishers.tell(refused, deaf=None if hears_itself else self._letters)
 
     def _is_urgent(self, message: Message) -> bool:
         properties = message[3]
@@ -633,8 +613,7 @@ class QuorumQueue(Queue):
 
     def survive(self, unacked: Iterable[Delivery], *, power_cut: bool) -> None:
         """Come back with everything: what was held comes back when the node starts."""
-        self._publishers.clear()
-        self._word = None
+        self.publishers.clear()
 
     def stop(self) -> None:
         """The node stops: no timer fires until it is back."""
@@ -677,7 +656,7 @@ class QuorumQueue(Queue):
         assert head is None or head[4] is None or head[4] > now_ns, f"{self!r} has an expired head"
         assert head is None or not self.ring.ready, f"{self!r} has a ready message and a ready consumer"
         assert not self._dying, f"{self!r} has left {self._dying} unburied"
-        assert self._word is None, f"{self!r} has not told its publishers {self._word}"
+        self.publishers.check()
         assert not self._is_above_limit or self._rejects_publishes, f"{self!r} is above its limit"
         assert (self._letters is not None) == is_at_least_once(self.settings), (
             f"{self!r} has another strategy"
