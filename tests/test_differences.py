@@ -560,6 +560,16 @@ def test_a_settlement_ends_with_its_queue(broker: Broker, channel: Channel, sett
         assert counts(broker, "q") == (0, 1)
 
 
+def test_what_came_after_a_purge_is_not_flagged_at_a_restart(broker: Broker, channel: Channel) -> None:
+    channel.queue_declare("q", durable=True)
+    channel.queue_purge("q")
+    channel.basic_publish("", "q", b"m", BasicProperties(delivery_mode=2))
+    broker.restart()
+    method, _, body = broker.connect().channel().basic_get("q")
+    assert method is not None
+    assert (method.redelivered, body) == (False, b"m")
+
+
 def test_a_queue_that_lost_messages_still_flags_redeliveries(broker: Broker, channel: Channel) -> None:
     channel.queue_declare("q", durable=True)
     channel.basic_publish("", "q", b"transient")

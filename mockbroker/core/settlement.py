@@ -101,10 +101,10 @@ def settle_around(channel: BrokerChannel, transaction: Transaction, publish: Cal
     is_opened = _count_off(channel, transaction.deliveries)
     first, rest = _split_at_commit(transaction.settlements)
     _settle_at_commit(channel, first)
-    if is_opened:
-        _resume_suspended(channel)
     result = publish()
     _settle_at_commit(channel, rest)
+    if is_opened:
+        _resume_suspended(channel)
     return result
 
 
