@@ -462,6 +462,9 @@ class Generator:
             step["multiple"] = True
         if op != "basic.ack" and self.chance(0.5) and self._may_return(channel):
             step["requeue"] = True
+        if op != "basic.ack" and self._has_short_ttl:
+            # A dead letter begins to live now.
+            self.must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
         return step
 
     def _may_return(self, channel: _Channel) -> bool:
