@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from . import operator_moves
-from .families import BASE_WEIGHTS, FAMILIES, SHORT_TTL_MS, SHORT_WAIT_S, Arguments
+from .families import BASE_WEIGHTS, FAMILIES, SHORT_TTL_MS, Arguments
 from .transcript import Event, Seen, Step
 
 ROUTING_KEYS = ("red", "blue", "red.dark", "red.dark.old", "")
@@ -118,7 +118,7 @@ class Generator:
         """Count each queue on a channel of its own, then read what it holds; call `learn` in between."""
         for resource in sorted(self.alarms):
             yield {"op": "alarm.clear", "resource": resource}
-            yield {"op": "wait", "seconds": SHORT_WAIT_S}
+            yield operator_moves.SHORT_WAIT
         yield {"op": "connect", "conn": "Z"}
         for number, name in enumerate(sorted(self.queues), 1):
             if self._is_stream(name):
@@ -146,12 +146,14 @@ class Generator:
         """Return an exchange's name, whether it exists or not."""
         return self.rng.choice(self._exchange_names)
 
-    def _queue_type(self, queue: str | None) -> str | None:
-        return self.queues.get(queue or "", {}).get("arguments", {}).get("x-queue-type")
+    def _arguments_of(self, queue: str | None) -> Arguments:
+        return self.queues.get(queue or "", {}).get("arguments", {})
 
-    def _is_single_quorum(self, queue: str) -> bool:
-        arguments = self.queues.get(queue, {}).get("arguments", {})
-        return self._queue_type(queue) == "quorum" and "x-single-active-consumer" in arguments
+    def _queue_type(self, queue: str | None) -> str | None:
+        return self._arguments_of(queue).get("x-queue-type")
+
+    def _is_single_active(self, queue: str) -> bool:
+        return "x-single-active-consumer" in self._arguments_of(queue)
 
     def _is_stream(self, queue: str | None) -> bool:
         return self._queue_type(queue) == "stream"
@@ -229,7 +231,7 @@ class Generator:
         if at is None:
             return None
         if self._has_short_ttl or self._channels[at].has_short_ttl:
-            self.must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
+            self.must_follow.append(operator_moves.SHORT_WAIT)
         return self._at("tx.commit" if self.chance(0.75) else "tx.rollback", at)
 
     # Exchanges and queues
@@ -369,7 +371,7 @@ class Generator:
         if properties := self._properties():
             step["properties"] = properties
         if self._has_short_ttl or properties.get("expiration") == str(SHORT_TTL_MS):
-            self.must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
+            self.must_follow.append(operator_moves.SHORT_WAIT)
         return step
 
     def _properties(self) -> dict[str, Any]:
@@ -439,8 +441,7 @@ class Generator:
         tag = self.pick(self._channels[at].consumers)
         assert tag is not None
         queue = self._channels[at].consumers[tag]
-        is_single = "x-single-active-consumer" in self.queues.get(queue, {}).get("arguments", {})
-        if is_single and len(self.consumers_of(queue)) > 1:
+        if self._is_single_active(queue) and len(self.consumers_of(queue)) > 1:
             return None  # it may break a queue of 3.10.8: see docs/differences.md
         return self._at("basic.cancel", at, consumer_tag=tag)
 
@@ -464,7 +465,7 @@ class Generator:
             step["requeue"] = True
         if op != "basic.ack" and self._has_short_ttl:
             # A dead letter begins to live now.
-            self.must_follow.append({"op": "wait", "seconds": SHORT_WAIT_S})
+            self.must_follow.append(operator_moves.SHORT_WAIT)
         return step
 
     def _may_return(self, channel: _Channel) -> bool:
@@ -490,7 +491,7 @@ class Generator:
         return step
 
     def _wait(self) -> Step:
-        return {"op": "wait", "seconds": SHORT_WAIT_S}
+        return operator_moves.SHORT_WAIT
 
     # Mistakes
 
@@ -592,11 +593,12 @@ class Generator:
         if channel is None:
             return
         if kind == "basic.consume-ok" and step["queue"] != REPLY_QUEUE:
-            tag = event["consumer_tag"]
-            channel.consumers[tag] = step["queue"]
-            channel.former.setdefault(tag, set()).add(step["queue"])
-            if "x-priority" in step.get("arguments", {}) and self._is_single_quorum(step["queue"]):
-                self._making_way.add(step["queue"])
+            tag, queue = event["consumer_tag"], step["queue"]
+            channel.consumers[tag] = queue
+            channel.former.setdefault(tag, set()).add(queue)
+            may_make_way = self._queue_type(queue) == "quorum" and self._is_single_active(queue)
+            if may_make_way and "x-priority" in step.get("arguments", {}):
+                self._making_way.add(queue)
             (channel.no_ack.add if step.get("no_ack") else channel.no_ack.discard)(tag)
         elif kind in ("basic.cancel", "basic.cancel-ok"):
             channel.consumers.pop(event["consumer_tag"], None)
